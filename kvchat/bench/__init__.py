@@ -1,0 +1,1 @@
+"""Benchmarks: programs that check first and time second."""

@@ -1,0 +1,1 @@
+"""Continuous batching over one paged pool; knows token ids only."""

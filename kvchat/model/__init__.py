@@ -1,0 +1,1 @@
+"""Packed token ids and positions in, logits out; no sessions, no text."""

@@ -1,0 +1,1 @@
+"""Conversations: message trees, sessions, replies, prompts."""

@@ -1,0 +1,1 @@
+"""What survives a restart; free of torch."""
