@@ -1,0 +1,356 @@
+"""The classic caches: NoCache, DynamicCache, StaticCache.
+
+They share `dense_attention`, which is written to be believed: one matrix product, one mask, one
+softmax. Nothing here is shared with the paged path, so each is a truth to compare the other with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kvchat.errors import InvalidArgument, OutOfBlocks
+from kvchat.kv.cache import KVCache, SequenceId
+from kvchat.kv.rotary import rotate, rotation
+from kvchat.kv.spec import KVCacheSpec, LayerSpec
+
+
+def dense_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layer: LayerSpec,
+    *,
+    window: int | None = None,
+    sinks: int = 0,
+) -> Tensor:
+    """Attend the last `n` positions of a sequence to all positions they may see, densely.
+
+    query  [n, H, D], at positions S - n .. S - 1
+    key    [S, K, D], value [S, K, Dv], of positions 0 .. S - 1
+    return [n, H, Dv]
+
+    `window` and `sinks` are the session's; a window of the layer itself that is no larger wins
+    and has no sinks. For sink keys the query is turned back to position min(t, sinks + window - 1),
+    which equals numbering tokens by their place in the cache (Xiao et al. 2023).
+    """
+    num_queries, num_keys = query.shape[0], key.shape[0]
+    group = layer.num_heads // layer.num_kv_heads
+    key = key.repeat_interleave(group, 1)  # [S, H, D]
+    value = value.repeat_interleave(group, 1)  # [S, H, Dv]
+    query_at = torch.arange(num_keys - num_queries, num_keys, device=query.device)  # [n]
+    key_at = torch.arange(num_keys, device=query.device)  # [S]
+    distance = query_at[:, None] - key_at  # [n, S]
+    visible = distance >= 0
+    scores = torch.einsum("nhd,shd->hns", query, key)
+    if layer.window is not None and (window is None or layer.window <= sinks + window):
+        visible &= distance < layer.window
+    elif window is not None:
+        slid = query_at >= sinks + window  # [n]
+        is_sink = key_at < sinks  # [S]
+        visible &= ~slid[:, None] | is_sink | (distance < window)
+        if layer.rotary is not None and sinks > 0:
+            clamped = query_at.clamp(max=sinks + window - 1)
+            turn = rotation(clamped - query_at, layer.rotary, query.dtype, pure=True)
+            sink_scores = torch.einsum("nhd,shd->hns", rotate(query, *turn), key)
+            scores = torch.where(slid[:, None] & is_sink, sink_scores, scores)
+    scores = scores * layer.scale
+    if layer.soft_cap is not None:
+        scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)
+    weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
+    return torch.einsum("hns,shd->nhd", weights, value)
+
+
+@dataclass(slots=True)
+class _Sequence:
+    window: int | None
+    sinks: int
+    length: int = 0
+
+
+class ContiguousStep:
+    """The step of a contiguous cache: its rows, and lengths that change at commit."""
+
+    def __init__(self, cache: "ContiguousCache", rows: Sequence[tuple[SequenceId, int]]) -> None:
+        self.cache = cache
+        self.rows = tuple(rows)
+        self.positions = [
+            cache.length(sequence) + offset for sequence, count in rows for offset in range(count)
+        ]
+
+    def commit(self) -> None:
+        """Count the new tokens of all rows."""
+        self.cache._finish(self, committed=True)
+
+    def rollback(self) -> None:
+        """Forget the step."""
+        self.cache._finish(self, committed=False)
+
+
+class ContiguousCache(KVCache):
+    """What the three classic caches share: sequences, lengths, and the loop over rows."""
+
+    def __init__(self, spec: KVCacheSpec) -> None:
+        self.spec = spec
+        self._sequences: dict[SequenceId, _Sequence] = {}
+        self._next_id = 0
+        self._step: ContiguousStep | None = None
+
+    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+        """Start an empty sequence."""
+        sequence = SequenceId(self._next_id)
+        self._next_id += 1
+        self._sequences[sequence] = _Sequence(window, sinks)
+        return sequence
+
+    def length(self, sequence: SequenceId) -> int:
+        """Return the number of committed tokens."""
+        return self._sequences[sequence].length
+
+    def reserve(self, rows: Sequence[tuple[SequenceId, int]]) -> ContiguousStep:
+        """Prepare a step; raises OutOfBlocks when a preallocated cache is full."""
+        assert self._step is None, "the last step was neither committed nor rolled back"
+        for sequence, count in rows:
+            self._make_room(sequence, self.length(sequence) + count)
+        self._step = ContiguousStep(self, rows)
+        return self._step
+
+    def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
+        """Store and attend, row by row; see KVCache.attend."""
+        assert self._step is not None and value is not None
+        layer = self.spec.layers[layer_index]
+        outputs, start = [], 0
+        for sequence, count in self._step.rows:
+            new = slice(start, start + count)
+            keys, values = self._store(sequence, layer_index, key[new], value[new])
+            settings = self._sequences[sequence]
+            outputs.append(
+                dense_attention(
+                    query[new], keys, values, layer, window=settings.window, sinks=settings.sinks
+                )
+            )
+            start += count
+        return torch.cat(outputs)
+
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Keep the first `length` tokens; raises InvalidArgument beyond the present length."""
+        if not 0 <= length <= self.length(sequence):
+            raise InvalidArgument(
+                f"Cannot rewind to {length} tokens: the sequence has {self.length(sequence)}."
+            )
+        self._sequences[sequence].length = length
+
+    def release(self, sequence: SequenceId) -> None:
+        """Forget a sequence."""
+        del self._sequences[sequence]
+
+    def _finish(self, step: ContiguousStep, *, committed: bool) -> None:
+        assert step is self._step
+        self._step = None
+        for sequence, count in step.rows:
+            if committed:
+                self._sequences[sequence].length += count
+            self._settle(sequence)
+
+    def _make_room(self, sequence: SequenceId, num_tokens: int) -> None:
+        """Raise OutOfBlocks unless `num_tokens` fit; may allocate."""
+
+    def _settle(self, sequence: SequenceId) -> None:
+        """Drop what the finished step left behind."""
+
+    def _store(
+        self, sequence: SequenceId, layer_index: int, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Store [n, K, D] behind the committed tokens; return all keys and values, [S, K, D]."""
+        raise AssertionError("each cache says how it stores")
+
+
+class NoCache(ContiguousCache):
+    """Keeps nothing: every step brings all tokens of its sequences again.
+
+    The truth of all tests, and the cache of training: it is differentiable. `fused` computes
+    windowless attention by torch's fused operator instead, rows of equal length in one call.
+    """
+
+    def __init__(self, spec: KVCacheSpec, *, fused: bool = False) -> None:
+        super().__init__(spec)
+        self.fused = fused
+
+    def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
+        """Attend each row to itself."""
+        layer = self.spec.layers[layer_index]
+        if not self.fused or layer.window is not None or layer.soft_cap is not None:
+            return super().attend(layer_index, query, key, value)
+        assert self._step is not None and value is not None
+        counts = [count for _, count in self._step.rows]
+        assert all(self._sequences[sequence].window is None for sequence, _ in self._step.rows)
+        size = counts[0] if len(set(counts)) == 1 else None
+        sizes = [size * len(counts)] if size is not None else counts
+        outputs = []
+        for q, k, v in zip(query.split(sizes), key.split(sizes), value.split(sizes), strict=True):
+            length = size if size is not None else q.shape[0]
+            q, k, v = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (q, k, v))
+            output = functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=layer.scale, enable_gqa=q.shape[1] != k.shape[1]
+            )  # [rows, H, length, D]
+            outputs.append(output.transpose(1, 2).flatten(0, 1))
+        return torch.cat(outputs)
+
+    @property
+    def nbytes(self) -> int:
+        """Always 0."""
+        return 0
+
+    def _settle(self, sequence: SequenceId) -> None:
+        self._sequences[sequence].length = 0
+
+    def _store(
+        self, sequence: SequenceId, layer_index: int, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return key, value
+
+
+class DynamicCache(ContiguousCache):
+    """Concatenates new keys and values to the old ones: simple, and a full copy every step."""
+
+    def __init__(self, spec: KVCacheSpec) -> None:
+        super().__init__(spec)
+        self._stored: dict[tuple[SequenceId, int], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all stored keys and values."""
+        return sum(key.nbytes + value.nbytes for key, value in self._stored.values())
+
+    def truncate(self, sequence: SequenceId, length: int) -> None:
+        """Keep the first `length` tokens."""
+        super().truncate(sequence, length)
+        self._settle(sequence)
+
+    def release(self, sequence: SequenceId) -> None:
+        """Forget a sequence and free its tensors."""
+        super().release(sequence)
+        for layer_index in range(len(self.spec.layers)):
+            self._stored.pop((sequence, layer_index), None)
+
+    def _settle(self, sequence: SequenceId) -> None:
+        length = self.length(sequence)
+        for layer_index in range(len(self.spec.layers)):
+            stored = self._stored.get((sequence, layer_index))
+            if stored is not None and stored[0].shape[0] > length:
+                key, value = stored
+                # Clones, so that the longer tensors are really freed.
+                self._stored[sequence, layer_index] = key[:length].clone(), value[:length].clone()
+
+    def _store(
+        self, sequence: SequenceId, layer_index: int, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        stored = self._stored.get((sequence, layer_index))
+        if stored is not None:
+            key, value = torch.cat((stored[0], key)), torch.cat((stored[1], value))
+        self._stored[sequence, layer_index] = key, value
+        return key, value
+
+
+class StaticCache(ContiguousCache):
+    """Preallocates `max_length` slots per sequence and writes at `cache_position`.
+
+    Every sequence takes its full size from the start, which is what paging avoids.
+    """
+
+    def __init__(
+        self,
+        spec: KVCacheSpec,
+        max_length: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(spec)
+        if max_length < 1:
+            raise InvalidArgument(f"max_length is {max_length}, but it must be at least 1.")
+        self.max_length = max_length
+        self.dtype, self.device = dtype, device
+        self._stored: dict[SequenceId, list[tuple[Tensor, Tensor]]] = {}
+        self._has_index_copy = True
+
+    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+        """Start an empty sequence and allocate all its slots."""
+        sequence = super().open(window=window, sinks=sinks)
+        self._stored[sequence] = [
+            (
+                torch.zeros(
+                    self.max_length,
+                    layer.num_kv_heads,
+                    layer.key_dim,
+                    dtype=self.dtype,
+                    device=self.device,
+                ),
+                torch.zeros(
+                    self.max_length,
+                    layer.num_kv_heads,
+                    layer.value_dim,
+                    dtype=self.dtype,
+                    device=self.device,
+                ),
+            )
+            for layer in self.spec.layers
+        ]
+        return sequence
+
+    def update(
+        self,
+        layer_index: int,
+        key: Tensor,
+        value: Tensor,
+        cache_position: Tensor,
+        sequence: SequenceId,
+    ) -> tuple[Tensor, Tensor]:
+        """Write new keys and values at the given slots; return the whole preallocated tensors.
+
+        key, value      [n, num_kv_heads, dim]
+        cache_position  [n] int64, slots to write
+        return          two tensors [max_length, num_kv_heads, dim]; unwritten slots are zero
+        """
+        stored_key, stored_value = self._stored[sequence][layer_index]
+        self._write(stored_key, cache_position, key)
+        self._write(stored_value, cache_position, value)
+        return stored_key, stored_value
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all preallocated tensors, written or not."""
+        return sum(
+            key.nbytes + value.nbytes for layers in self._stored.values() for key, value in layers
+        )
+
+    def release(self, sequence: SequenceId) -> None:
+        """Forget a sequence and free its slots."""
+        super().release(sequence)
+        del self._stored[sequence]
+
+    def _make_room(self, sequence: SequenceId, num_tokens: int) -> None:
+        if num_tokens > self.max_length:
+            raise OutOfBlocks(f"{num_tokens} tokens do not fit {self.max_length} slots")
+
+    def _store(
+        self, sequence: SequenceId, layer_index: int, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        start = self.length(sequence)
+        end = start + key.shape[0]
+        cache_position = torch.arange(start, end, device=key.device)
+        keys, values = self.update(layer_index, key, value, cache_position, sequence)
+        return keys[:end], values[:end]
+
+    def _write(self, stored: Tensor, cache_position: Tensor, new: Tensor) -> None:
+        if self._has_index_copy:
+            try:
+                stored.index_copy_(0, cache_position, new.to(stored.dtype))
+            except (NotImplementedError, RuntimeError):
+                # Some devices lack the operator; found out once, then never tried again.
+                self._has_index_copy = False
+            else:
+                return
+        stored[cache_position] = new.to(stored.dtype)

@@ -1,0 +1,49 @@
+"""rotate(): rotary position embedding with angles in float64.
+
+Used by the model for queries and keys, and by caches for the second rotation of sink queries.
+"""
+
+import torch
+from torch import Tensor
+
+from kvchat.kv.spec import RotarySpec
+
+
+def rotation(
+    offsets: Tensor, rotary: RotarySpec, dtype: torch.dtype, *, pure: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the cosine and signed sine that turn a head by `offsets` positions.
+
+    offsets  [T] int64, absolute positions, or differences of positions
+    return   two tensors [T, 1, rotary_dim] of `dtype` on the device of `offsets`; the first half
+             of the sine is negated, which is what `rotate` expects
+
+    Angles are computed in float64 on the CPU (some devices have no float64, and float32 loses
+    long positions: score error 6e-2 at one million). `pure` leaves out the attention factor.
+    """
+    frequencies = torch.tensor(rotary.inverse_frequencies, dtype=torch.float64)
+    angles = offsets.to("cpu", torch.float64)[:, None] * frequencies  # [T, rotary_dim / 2]
+    factor = 1.0 if pure else rotary.attention_factor
+    cosine, sine = angles.cos() * factor, angles.sin() * factor
+    both = torch.stack(
+        (torch.cat((cosine, cosine), -1), torch.cat((-sine, sine), -1))
+    )  # [2, T, rotary_dim]
+    both = both.to(offsets.device, dtype)
+    return both[0][:, None], both[1][:, None]
+
+
+def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn the rotary channels of `heads` and pass the others through.
+
+    heads   [T, heads, head_dim]
+    cosine  [T, 1, rotary_dim], sine likewise, from `rotation`
+    return  [T, heads, head_dim], same dtype
+
+    Half-split layout: channel i pairs with channel i + rotary_dim / 2.
+    """
+    rotary_dim = cosine.shape[-1]
+    if rotary_dim == heads.shape[-1]:
+        return heads * cosine + heads.roll(rotary_dim // 2, -1) * sine
+    turning, resting = heads.split((rotary_dim, heads.shape[-1] - rotary_dim), -1)
+    turned = turning * cosine + turning.roll(rotary_dim // 2, -1) * sine
+    return torch.cat((turned, resting), -1)
