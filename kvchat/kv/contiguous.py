@@ -189,7 +189,8 @@ class NoCache(ContiguousCache):
         size = counts[0] if len(set(counts)) == 1 else None
         sizes = [size * len(counts)] if size is not None else counts
         outputs = []
-        for q, k, v in zip(query.split(sizes), key.split(sizes), value.split(sizes), strict=True):
+        parts = (torch.split(packed, sizes) for packed in (query, key, value))
+        for q, k, v in zip(*parts, strict=True):
             length = size if size is not None else q.shape[0]
             q, k, v = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (q, k, v))
             output = functional.scaled_dot_product_attention(

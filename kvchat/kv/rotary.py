@@ -44,6 +44,6 @@ def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     rotary_dim = cosine.shape[-1]
     if rotary_dim == heads.shape[-1]:
         return heads * cosine + heads.roll(rotary_dim // 2, -1) * sine
-    turning, resting = heads.split((rotary_dim, heads.shape[-1] - rotary_dim), -1)
+    turning, resting = torch.split(heads, [rotary_dim, heads.shape[-1] - rotary_dim], -1)
     turned = turning * cosine + turning.roll(rotary_dim // 2, -1) * sine
     return torch.cat((turned, resting), -1)
