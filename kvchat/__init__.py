@@ -25,7 +25,7 @@ _HOMES = {
     "Message": "kvchat.session.message",
     "Reply": "kvchat.session.reply",
     "SamplingParams": "kvchat.sampling_params",
-    "PagedKVCache": "kvchat.kv.cache",
+    "PagedKVCache": "kvchat.kv.paged_cache",
     "DynamicCache": "kvchat.kv.contiguous",
     "NoCache": "kvchat.kv.contiguous",
     "StaticCache": "kvchat.kv.contiguous",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from kvchat.errors import SessionBusy as SessionBusy
     from kvchat.errors import SessionClosed as SessionClosed
     from kvchat.errors import SessionNotFound as SessionNotFound
-    from kvchat.kv.cache import PagedKVCache as PagedKVCache
+    from kvchat.kv.paged_cache import PagedKVCache as PagedKVCache
     from kvchat.kv.contiguous import DynamicCache as DynamicCache
     from kvchat.kv.contiguous import NoCache as NoCache
     from kvchat.kv.contiguous import StaticCache as StaticCache

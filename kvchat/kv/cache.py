@@ -67,8 +67,12 @@ class KVCache(ABC):
         """
 
     @abstractmethod
-    def truncate(self, sequence: SequenceId, length: int) -> None:
-        """Rewind: keep the first `length` tokens."""
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Rewind to the first `length` tokens; return how many the cache could keep.
+
+        Fewer than `length` only where a window has released what the shorter sequence would see;
+        the caller then brings those tokens again.
+        """
 
     @abstractmethod
     def release(self, sequence: SequenceId) -> None:

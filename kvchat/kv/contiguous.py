@@ -134,13 +134,14 @@ class ContiguousCache(KVCache):
             start += count
         return torch.cat(outputs)
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
+    def truncate(self, sequence: SequenceId, length: int) -> int:
         """Keep the first `length` tokens; raises InvalidArgument beyond the present length."""
         if not 0 <= length <= self.length(sequence):
             raise InvalidArgument(
                 f"Cannot rewind to {length} tokens: the sequence has {self.length(sequence)}."
             )
         self._sequences[sequence].length = length
+        return length
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence."""
@@ -225,10 +226,11 @@ class DynamicCache(ContiguousCache):
         """Bytes of all stored keys and values."""
         return sum(key.nbytes + value.nbytes for key, value in self._stored.values())
 
-    def truncate(self, sequence: SequenceId, length: int) -> None:
+    def truncate(self, sequence: SequenceId, length: int) -> int:
         """Keep the first `length` tokens."""
         super().truncate(sequence, length)
         self._settle(sequence)
+        return length
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence and free its tensors."""

@@ -46,6 +46,37 @@ class LayerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class VisibleSet:
+    """Which keys a query at position t sees: all 0..t, or the sinks and a window of the last.
+
+    `window` None sees all. Else, while t < sinks + window, all are seen; from then on positions
+    0 .. sinks - 1 and t - window + 1 .. t. A pure function of the position, never of when a block
+    was released.
+    """
+
+    window: int | None = None
+    sinks: int = 0
+
+    def has_slid(self, position: int) -> bool:
+        """Say whether the query at `position` no longer sees everything."""
+        return self.window is not None and position >= self.sinks + self.window
+
+    def first_recent(self, position: int) -> int:
+        """Return the lowest position outside the sinks that the query at `position` sees."""
+        if self.window is None or not self.has_slid(position):
+            return 0
+        return position - self.window + 1
+
+    def within(self, layer_window: int | None) -> "VisibleSet":
+        """Return what a layer with a window of its own sees: the smaller of the two windows."""
+        if layer_window is None:
+            return self
+        if self.window is not None and layer_window > self.sinks + self.window:
+            return self
+        return VisibleSet(layer_window)
+
+
+@dataclass(frozen=True, slots=True)
 class LayerGroup:
     """Layers whose tokens have equal shape and window, so that one block table serves all."""
 

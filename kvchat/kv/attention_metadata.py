@@ -1,0 +1,115 @@
+"""AttentionMetadata: what one reserved step attends to, planned once and executed by every layer.
+
+Planning is integers only: which slots are written, and for each row which runs of slots it sees.
+A layer then makes one call per run, so its cost in Python is the number of runs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kvchat.kv.block_table import BlockTable
+from kvchat.kv.spec import VisibleSet
+
+MAX_RUNS = 8
+"""Beyond this many runs one gather per layer is faster than a call per run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """Consecutive slots that a row attends to.
+
+    `visible` [n, S] bool masks single keys where the row's tokens see different parts of the run;
+    `is_turned` says that queries are turned back first, as for sinks once the window slid.
+    """
+
+    first_slot: int
+    num_slots: int
+    visible: Tensor | None = None
+    is_turned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """One sequence of the step: its packed tokens and the stored keys they see.
+
+    A row of one token finds its own key at the end of its last run. A row of several attends to
+    `parts` of the past, and to its own keys causally, masked by `own_visible` where it is not None.
+    `gathered` replaces `parts` by single slots when the runs are too many.
+    """
+
+    first_token: int
+    num_tokens: int
+    parts: tuple[RunPart, ...]
+    gathered: Tensor | None
+    own_visible: Tensor | None
+    turn_offsets: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMetadata:
+    """The plan of one layer group: slots [T] int64 of the new tokens, and a row per sequence."""
+
+    slots: Tensor
+    rows: tuple[RowPlan, ...]
+
+
+def plan_row(
+    table: BlockTable, visible: VisibleSet, start: int, count: int, first_token: int, device: str
+) -> RowPlan:
+    """Plan a row whose new tokens take positions start .. start + count - 1.
+
+    The table already names the blocks of the new tokens. A row never straddles the position where
+    its sinks begin to be turned (`PagedKVCache.chunk_limit`).
+    """
+    last = start + count - 1
+    slid = visible.has_slid(last)
+    turned = slid and visible.sinks > 0
+    assert not turned or visible.has_slid(start), "a chunk straddles the start of sliding"
+    end = start + 1 if count == 1 else start
+    parts: list[RunPart] = []
+    if turned:
+        sink_runs = table.runs(0, min(visible.sinks, end))
+        parts += [RunPart(slot, size, is_turned=True) for slot, size in sink_runs]
+    lowest = visible.first_recent(start) if slid else 0
+    offset = max(lowest, visible.sinks if turned else 0)
+    needs_mask = slid and count > 1
+    for slot, size in table.runs(offset, end):
+        mask = _band(visible, start, count, offset, size, device) if needs_mask else None
+        parts.append(RunPart(slot, size, visible=mask))
+        offset += size
+    gathered = None
+    if len(parts) > MAX_RUNS and not turned and not needs_mask:
+        gathered = _slots_of(parts, device)
+        parts = []
+    own_visible = None
+    if needs_mask and visible.window is not None and count > visible.window:
+        own_visible = _band(visible, start, count, start, count, device)
+        own_visible &= torch.ones_like(own_visible).tril()
+    turn_offsets = None
+    if turned:
+        positions = torch.arange(start, start + count)
+        turn_offsets = visible.sinks + (visible.window or 0) - 1 - positions
+    return RowPlan(first_token, count, tuple(parts), gathered, own_visible, turn_offsets)
+
+
+def new_slots(table: BlockTable, start: int, count: int) -> Iterator[int]:
+    """Yield the slot of each new token."""
+    for slot, size in table.runs(start, start + count):
+        yield from range(slot, slot + size)
+
+
+def _band(
+    visible: VisibleSet, start: int, count: int, first_key: int, num_keys: int, device: str
+) -> Tensor:
+    assert visible.window is not None
+    queries = torch.arange(start, start + count, device=device)[:, None]
+    keys = torch.arange(first_key, first_key + num_keys, device=device)
+    return keys > queries - visible.window  # [count, num_keys]
+
+
+def _slots_of(parts: Sequence[RunPart], device: str) -> Tensor:
+    slots = [torch.arange(part.first_slot, part.first_slot + part.num_slots) for part in parts]
+    return torch.cat(slots).to(device)

@@ -1,0 +1,160 @@
+"""BlockPool: reference counts and states of the blocks of one layer group.
+
+A block is free; held by the step in progress; private (one table); shared (several tables); or
+cached: in no table, but published and so findable until somebody needs its room. Cached blocks form
+a list in order of last use, threaded through two integer arrays, so every change is O(1). Plain
+Python, no tensors.
+"""
+
+from collections.abc import Callable
+
+from kvchat.errors import OutOfBlocks, fault
+from kvchat.kv.free_extents import FreeExtents
+from kvchat.kv.pool_view import BlockState
+from kvchat.kv.prefix_index import PrefixIndex
+
+
+class BlockPool:
+    """The ids 0 .. num_blocks - 1, and who uses them.
+
+    Always: free + cached + private + shared + held == num_blocks, and the reference count of a
+    block is the number of tables naming it, plus one while a step holds it.
+    """
+
+    def __init__(self, num_blocks: int) -> None:
+        self.num_blocks = num_blocks
+        self.index = PrefixIndex()
+        self.ref_counts = [0] * num_blocks
+        self.free = FreeExtents(num_blocks)
+        self.held: set[int] = set()
+        self.num_shared = 0
+        self.num_cached = 0
+        self.on_freed: Callable[[int], None] | None = None
+        """Called with each block that becomes free; tests poison it."""
+        self.on_evicted: Callable[[int], None] | None = None
+        """Called with each cached block that is given up for room."""
+        # Sentinel `num_blocks` closes the ring; its successor is the least recently used block.
+        self._next = [num_blocks] * (num_blocks + 1)
+        self._previous = [num_blocks] * (num_blocks + 1)
+
+    @property
+    def num_free(self) -> int:
+        """Blocks that hold nothing."""
+        return self.free.num_free
+
+    @property
+    def num_private(self) -> int:
+        """Blocks in exactly one table."""
+        in_use = self.num_blocks - self.num_free - self.num_cached
+        return in_use - self.num_shared - len(self.held)
+
+    @property
+    def num_available(self) -> int:
+        """Blocks a step can have without taking any from a sequence: free and cached."""
+        return self.num_free + self.num_cached
+
+    def is_writable(self, block: int) -> bool:
+        """Say whether a table's last holder may write: one reference, and not published."""
+        return self.ref_counts[block] == 1 and block not in self.index
+
+    def take(self, count: int, *, after: int | None, headroom: int) -> list[int]:
+        """Take `count` blocks for the step in progress, evicting cached ones where needed.
+
+        Raises OutOfBlocks, with nothing changed, when free and cached blocks are too few.
+        """
+        if count > self.num_available:
+            raise OutOfBlocks(f"{count} blocks needed, {self.num_available} free or cached")
+        fault("pool.take")
+        while self.free.num_free < count:
+            self._evict_least_recently_used()
+        blocks = self.free.take(count, after=after, headroom=headroom)
+        for block in blocks:
+            self.ref_counts[block] = 1
+        self.held.update(blocks)
+        return blocks
+
+    def settle(self, block: int) -> None:
+        """Make a held block private: its step committed and its table names it."""
+        self.held.remove(block)
+
+    def give_back(self, block: int) -> None:
+        """Free a held block: its step was rolled back."""
+        self.held.remove(block)
+        self._drop_to_zero(block)
+
+    def reference(self, block: int) -> None:
+        """Count one more table; a cached block leaves the order of eviction."""
+        count = self.ref_counts[block]
+        if count == 0:
+            self._unlink(block)
+        elif count == 1:
+            self.num_shared += 1
+        self.ref_counts[block] = count + 1
+
+    def release(self, block: int) -> None:
+        """Count one table less; the last one makes a published block cached, any other free."""
+        count = self.ref_counts[block]
+        assert count > 0 and block not in self.held
+        if count == 1:
+            self._drop_to_zero(block)
+            return
+        if count == 2:
+            self.num_shared -= 1
+        self.ref_counts[block] = count - 1
+
+    def drop_cached(self) -> int:
+        """Free every cached block; return how many there were."""
+        count = self.num_cached
+        while self.num_cached:
+            self._evict_least_recently_used()
+        return count
+
+    def state(self, block: int) -> BlockState:
+        """Return the state of one block."""
+        count = self.ref_counts[block]
+        if block in self.held:
+            return BlockState.HELD
+        if count == 0:
+            return BlockState.CACHED if block in self.index else BlockState.FREE
+        return BlockState.PRIVATE if count == 1 else BlockState.SHARED
+
+    def cached_blocks(self) -> list[int]:
+        """Return cached blocks, least recently used first."""
+        blocks, block = [], self._next[self.num_blocks]
+        while block != self.num_blocks:
+            blocks.append(block)
+            block = self._next[block]
+        return blocks
+
+    def _drop_to_zero(self, block: int) -> None:
+        self.ref_counts[block] = 0
+        if block in self.index:
+            self._link(block)
+        else:
+            self._free(block)
+
+    def _free(self, block: int) -> None:
+        self.free.give(block)
+        if self.on_freed is not None:
+            self.on_freed(block)
+
+    def _evict_least_recently_used(self) -> None:
+        block = self._next[self.num_blocks]
+        assert block != self.num_blocks
+        self._unlink(block)
+        self.index.forget(block)
+        self._free(block)
+        if self.on_evicted is not None:
+            self.on_evicted(block)
+
+    def _link(self, block: int) -> None:
+        end = self.num_blocks
+        last = self._previous[end]
+        self._next[last], self._previous[block] = block, last
+        self._next[block], self._previous[end] = end, block
+        self.num_cached += 1
+
+    def _unlink(self, block: int) -> None:
+        before, behind = self._previous[block], self._next[block]
+        self._next[before], self._previous[behind] = behind, before
+        self.num_cached -= 1

@@ -1,0 +1,627 @@
+"""PagedKVCache: many sequences in one pool of blocks; fork and rewind cost metadata.
+
+    cache = PagedKVCache(model.config.kv_spec(), num_blocks=64)
+    parent = cache.open()
+    step = cache.reserve([(parent, len(prompt))], token_ids=[prompt])
+    logits = model(token_ids, positions, cache)
+    step.commit()
+    child = cache.fork(parent)          # shares every block, copies nothing
+    cache.truncate(parent, 3)           # rewind; the child keeps its blocks
+
+Layer groups have a pool, a storage and a table per sequence each. Bookkeeping lies in `step.py`,
+`block_table.py`, `block_pool.py` and `prefix_index.py`, none of which knows a tensor.
+"""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from kvchat.errors import InvalidArgument, fault
+from kvchat.kv.attention_metadata import AttentionMetadata, new_slots, plan_row
+from kvchat.kv.block_pool import BlockPool
+from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.cache import KVCache, SequenceId
+from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
+from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.spec import KVCacheSpec, VisibleSet
+from kvchat.kv.step import PagedSequence, Step, StepRow, chain_key
+from kvchat.kv.storage import KVStorage
+
+HEADROOM_TOKENS = 256
+NUM_EVENTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceMemory:
+    """Blocks of one sequence over all layer groups, and the bytes it alone would free."""
+
+    owner: str
+    num_tokens: int
+    num_private_blocks: int
+    num_shared_blocks: int
+    private_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """Where every block is; bytes of free, cached, private, shared and held sum to the pool."""
+
+    pool_bytes: int
+    free_bytes: int
+    cached_bytes: int
+    private_bytes: int
+    shared_bytes: int
+    held_bytes: int
+    sequences: tuple[SequenceMemory, ...]
+
+
+class PagedStep:
+    """A reserved step of a PagedKVCache; see `KVCache.reserve`."""
+
+    def __init__(self, cache: "PagedKVCache", step: Step) -> None:
+        self._cache = cache
+        self._step = step
+
+    @property
+    def rows(self) -> list[StepRow]:
+        """Rows that are still part of the step."""
+        return self._step.rows
+
+    @property
+    def positions(self) -> list[int]:
+        """Absolute position of each packed token."""
+        return self._step.positions
+
+    def rollback_row(self, row: StepRow) -> None:
+        """Undo one row after the forward pass; the others can still be committed."""
+        self._step.rollback_row(row)
+
+    def commit(self) -> None:
+        """Make the new tokens count, publish full blocks, release what windows left behind."""
+        self._cache._commit(self._step)
+
+    def rollback(self) -> None:
+        """Forget the step; every sequence is as it was."""
+        self._step.rollback()
+        self._cache._end_step(self._step)
+
+
+class PagedKVCache(KVCache):
+    """Keys and values of many sequences in blocks of `block_size` tokens, `num_blocks` a group.
+
+    `salt` names the model and how its KV is stored; sequences share blocks by content only under
+    one salt. Not thread-safe: one thread owns the cache; `pool_view()` results may go anywhere.
+    """
+
+    def __init__(
+        self,
+        spec: KVCacheSpec,
+        num_blocks: int,
+        *,
+        block_size: int = 32,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        salt: bytes = b"",
+    ) -> None:
+        if num_blocks < 1 or block_size < 1:
+            raise InvalidArgument(
+                f"A pool of {num_blocks} blocks of {block_size} tokens cannot hold anything."
+            )
+        self.spec = spec
+        self.block_size = block_size
+        self.num_blocks = num_blocks
+        self.device = device
+        self.salt = salt
+        self.pools = [BlockPool(num_blocks) for _ in spec.groups]
+        self.storages = [
+            KVStorage(group, num_blocks, block_size, dtype=dtype, device=device)
+            for group in spec.groups
+        ]
+        self.num_copied_blocks = 0
+        self._headroom = max(1, HEADROOM_TOKENS // block_size)
+        self._sequences: dict[SequenceId, PagedSequence] = {}
+        self._next_id = 0
+        self._step: Step | None = None
+        self._metadata: list[AttentionMetadata] = []
+        self._layer_in_group = [0] * len(spec.layers)
+        for group in spec.groups:
+            for place, layer_index in enumerate(group.layer_indexes):
+                self._layer_in_group[layer_index] = place
+        self._events: deque[PoolEvent] = deque(maxlen=NUM_EVENTS)
+        self._num_events = 0
+        self._num_views = 0
+        self._num_evicted = 0
+        for pool, storage in zip(self.pools, self.storages, strict=True):
+            pool.on_evicted = self._count_eviction
+            if storage.is_poisoning:
+                pool.on_freed = storage.poison
+
+    # Sequences
+
+    def open(
+        self, *, window: int | None = None, sinks: int = 0, owner: str = "", label: str = ""
+    ) -> SequenceId:
+        """Start an empty sequence; sinks are rounded up to whole blocks.
+
+        `owner` names the sequence in views, `label` in the words of events.
+        Raises InvalidArgument for a window below 1 or negative sinks.
+        """
+        if window is not None and window < 1:
+            raise InvalidArgument(f"window is {window}, but it must be at least 1.")
+        if sinks < 0:
+            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+        size = self.block_size
+        visible = VisibleSet() if window is None else VisibleSet(window, -(-sinks // size) * size)
+        tables = [BlockTable(pool, size) for pool in self.pools]
+        return self._register(PagedSequence(visible, tables, owner, label))
+
+    def length(self, sequence: SequenceId) -> int:
+        """Return the number of committed tokens."""
+        return self._sequences[sequence].length
+
+    def token_ids(self, sequence: SequenceId) -> list[int]:
+        """Return the ids of the committed tokens."""
+        token_ids = self._sequences[sequence].token_ids
+        assert token_ids is not None
+        return token_ids
+
+    def fork(
+        self,
+        sequence: SequenceId,
+        length: int | None = None,
+        *,
+        owner: str = "",
+        label: str = "",
+    ) -> SequenceId:
+        """Return a new sequence of the first `length` tokens that shares every block with this.
+
+        Takes no block, so it succeeds under a full pool. Where a window has released what the child
+        would see, the child starts empty and its tokens are brought again.
+        """
+        parent = self._sequences[sequence]
+        length = parent.length if length is None else length
+        self._check_length(parent, length)
+        if not self._can_stand_at(parent, length):
+            length = 0
+        child = PagedSequence(
+            parent.visible,
+            [table.fork(length) for table in parent.tables],
+            owner,
+            label,
+            length,
+            None if parent.token_ids is None else parent.token_ids[:length],
+            parent.keys[: length // self.block_size],
+        )
+        shared = sum(1 for block in child.tables[0].blocks if block != HOLE)
+        self._record(
+            "fork",
+            f"{label or 'a fork'} shares {shared} blocks with {parent.label or 'its parent'},"
+            " nothing copied",
+            shared,
+        )
+        return self._register(child)
+
+    def truncate(self, sequence: SequenceId, length: int) -> int:
+        """Rewind to the first `length` tokens; return how many were kept.
+
+        Published blocks that are cut off stay cached, so going back costs nothing while they last.
+        Returns 0 where a window has released what the shorter sequence would see; `adopt` then
+        finds what is still resident.
+        """
+        state = self._sequences[sequence]
+        self._check_length(state, length)
+        if not self._can_stand_at(state, length):
+            length = 0
+        before = state.length
+        dropped = self._cut(state, length)
+        if length < before:
+            name = state.label or "a sequence"
+            self._record("rewind", f"{name} went back to token {length}", dropped)
+        return length
+
+    def release(self, sequence: SequenceId) -> None:
+        """Forget a sequence; its published blocks stay cached until their room is needed."""
+        state = self._sequences.pop(sequence)
+        dropped = self._cut(state, 0)
+        self._record("free", f"{state.label or 'a sequence'} closed", dropped)
+
+    def adopt(self, sequence: SequenceId, token_ids: Sequence[int]) -> int:
+        """Extend a sequence by published blocks that hold exactly these tokens.
+
+        token_ids  all ids the sequence is to have, those it has already included
+        return     the new length, at most len(token_ids) - 1, so one token is left to compute
+
+        References every hit before anything else is taken, in every layer group or in none. In a
+        windowed group only sinks and window must be resident; the rest becomes holes.
+        """
+        state = self._sequences[sequence]
+        size, limit = self.block_size, len(token_ids) - 1
+        if state.token_ids is None or limit <= state.length:
+            return state.length
+        base = min(state.length // size, len(state.keys))
+        keys, chunks = list(state.keys[:base]), []
+        probe = PagedSequence(state.visible, [], keys=keys)
+        for index in range(base, len(token_ids) // size):
+            chunk = tuple(token_ids[index * size : (index + 1) * size])
+            keys.append(chain_key(probe, index, chunk, size, self.salt))
+            chunks.append(chunk)
+        found = [
+            table.blocks[:base]
+            + [
+                HOLE if block is None else block
+                for key, chunk in zip(keys[base:], chunks, strict=True)
+                for block in (table.pool.index.find(key, chunk),)
+            ]
+            for table in state.tables
+        ]
+        count = len(keys)
+        while count > base and not all(
+            self._serves(blocks, state.visible.within(group.window), count)
+            for blocks, group in zip(found, self.spec.groups, strict=True)
+        ):
+            count -= 1
+        length = min(count * size, limit)
+        if count <= base or length <= state.length:
+            return state.length
+        self._cut(state, base * size)
+        num_hits = 0
+        for table, blocks, group in zip(state.tables, found, self.spec.groups, strict=True):
+            needed = self._needed(state.visible.within(group.window), count)
+            for index in range(base, count):
+                block = blocks[index] if needed(index) else HOLE
+                if block != HOLE:
+                    table.pool.reference(block)
+                    num_hits += 1
+                table.blocks.append(block)
+        state.token_ids = list(token_ids[: count * size])
+        state.keys = keys[:count]
+        state.length = count * size
+        if length < state.length:
+            self._cut(state, length)
+        name = state.label or "a sequence"
+        self._record("hit", f"{name} found {length} tokens computed before", num_hits)
+        return state.length
+
+    def shrink(self, sequence: SequenceId, wanted: int) -> int:
+        """Give up blocks of an idle sequence, tail first, until `wanted` are available.
+
+        Returns the new length. A sequence with a window gives up everything, since it cannot
+        continue without its last positions.
+        """
+        state = self._sequences[sequence]
+        before = sum(len(table.blocks) for table in state.tables)
+        if any(state.visible.within(group.window).window for group in self.spec.groups):
+            self._cut(state, 0)
+        while state.length and any(pool.num_available < wanted for pool in self.pools):
+            self._cut(state, (state.length - 1) // self.block_size * self.block_size)
+        dropped = before - sum(len(table.blocks) for table in state.tables)
+        if dropped:
+            name = state.label or "an idle sequence"
+            self._record("evict", f"{name} made room; its text stays", dropped)
+        return state.length
+
+    def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
+        """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""
+        state = self._sequences[sequence]
+        window, sinks = state.visible.window, state.visible.sinks
+        if window is None:
+            return wanted
+        border = window + sinks - state.length
+        return min(wanted, border if border > 0 else window)
+
+    def blocks_for(self, sequence: SequenceId, count: int) -> int:
+        """Return how many blocks `count` more tokens would take, in the fullest layer group."""
+        state = self._sequences[sequence]
+        needed = -(-(state.length + count) // self.block_size)
+        tail_copy = state.length % self.block_size != 0
+        return max(needed - len(table.blocks) + tail_copy for table in state.tables)
+
+    @property
+    def num_available(self) -> int:
+        """Free and cached blocks, in the layer group that has fewest."""
+        return min(pool.num_available for pool in self.pools)
+
+    # Steps
+
+    def reserve(
+        self,
+        rows: Sequence[tuple[SequenceId, int]],
+        token_ids: Sequence[Sequence[int]] | None = None,
+    ) -> PagedStep:
+        """Prepare a step for all rows or for none; with token ids its full blocks become findable.
+
+        Raises OutOfBlocks, with nothing changed, when the pool has no room.
+        """
+        assert self._step is None, "the last step was neither committed nor rolled back"
+        step = Step(self.block_size, self._headroom, self.salt)
+        try:
+            for index, (sequence, count) in enumerate(rows):
+                ids = None if token_ids is None else token_ids[index]
+                step.add(self._sequences[sequence], count, ids)
+            self._prepare(step)
+        except BaseException:
+            step.rollback()
+            raise
+        self._step = step
+        return PagedStep(self, step)
+
+    def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
+        """Write the step's keys and values, then attend over runs; see KVCache.attend."""
+        assert self._step is not None and value is not None
+        fault("cache.attend")
+        group_index = self.spec.group_index_of_layer[layer_index]
+        storage, metadata = self.storages[group_index], self._metadata[group_index]
+        place = self._layer_in_group[layer_index]
+        storage.write(place, metadata.slots, key, value)
+        layer = self.spec.layers[layer_index]
+        return paged_attention(query, key, value, layer, storage.views[place], metadata)
+
+    def _prepare(self, step: Step) -> None:
+        metadata = []
+        for group_index, group in enumerate(self.spec.groups):
+            copies = step.copies(group_index)
+            if copies:
+                fault("cache.copy")
+                self.storages[group_index].copy_blocks(copies)
+            slots: list[int] = []
+            plans = []
+            for row in step.rows:
+                visible = row.sequence.visible.within(group.window)
+                table = row.groups[group_index].table_after(row.sequence.tables[group_index])
+                plans.append(
+                    plan_row(table, visible, row.start, row.count, len(slots), self.device)
+                )
+                slots += new_slots(table, row.start, row.count)
+            metadata.append(
+                AttentionMetadata(torch.tensor(slots, device=self.device), tuple(plans))
+            )
+        self._metadata = metadata
+
+    def _commit(self, step: Step) -> None:
+        rows = [(row.sequence, row.groups) for row in step.rows]
+        step.commit()
+        for sequence, groups in rows:
+            copied = sum(group.copy_source is not None for group in groups)
+            if copied:
+                self.num_copied_blocks += copied
+                name = sequence.label or "a sequence"
+                self._record(
+                    "copy", f"{name} copied the block it shared before writing to it", copied
+                )
+            self._release_behind_window(sequence)
+        self._end_step(step)
+
+    def _end_step(self, step: Step) -> None:
+        assert step is self._step
+        self._step = None
+        self._metadata = []
+        if self._num_evicted:
+            self._record("evict", "cached blocks nobody used gave way", self._num_evicted)
+            self._num_evicted = 0
+
+    def _release_behind_window(self, sequence: PagedSequence) -> None:
+        released = 0
+        for table, group in zip(sequence.tables, self.spec.groups, strict=True):
+            visible = sequence.visible.within(group.window)
+            if not visible.has_slid(sequence.length):
+                continue
+            first = visible.sinks // self.block_size
+            behind = visible.first_recent(sequence.length) // self.block_size
+            while behind > first and table.blocks[behind - 1] == HOLE:
+                behind -= 1
+            while first < behind and table.blocks[first] == HOLE:
+                first += 1
+            released += table.release_range(first, behind)
+        if released:
+            name = sequence.label or "a sequence"
+            self._record("release", f"{name} let tokens leave its window", released)
+
+    # Reports
+
+    def memory(self) -> MemoryReport:
+        """Return where every block is; the parts sum to the pool, to the byte."""
+        totals = dict.fromkeys(BlockState, 0)
+        per_sequence = {sequence: [0, 0, 0] for sequence in self._sequences}
+        for group_index, pool in enumerate(self.pools):
+            block_bytes = self._block_bytes(group_index)
+            counts = {
+                BlockState.FREE: pool.num_free,
+                BlockState.CACHED: pool.num_cached,
+                BlockState.PRIVATE: pool.num_private,
+                BlockState.SHARED: pool.num_shared,
+                BlockState.HELD: len(pool.held),
+            }
+            for state, count in counts.items():
+                totals[state] += count * block_bytes
+            for sequence, sequence_state in self._sequences.items():
+                row = per_sequence[sequence]
+                for block in sequence_state.tables[group_index].blocks:
+                    if block != HOLE:
+                        is_private = pool.ref_counts[block] == 1
+                        row[0 if is_private else 1] += 1
+                        row[2] += block_bytes if is_private else 0
+        return MemoryReport(
+            self.nbytes,
+            totals[BlockState.FREE],
+            totals[BlockState.CACHED],
+            totals[BlockState.PRIVATE],
+            totals[BlockState.SHARED],
+            totals[BlockState.HELD],
+            tuple(
+                SequenceMemory(state.owner, state.length, *per_sequence[sequence])
+                for sequence, state in self._sequences.items()
+            ),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors, used or not."""
+        return sum(storage.nbytes for storage in self.storages)
+
+    def pool_view(self, group_index: int = 0) -> PoolView:
+        """Return an immutable copy of one layer group's pool, for any thread."""
+        pool = self.pools[group_index]
+        owners = [-1] * pool.num_blocks
+        views = []
+        for place, state in enumerate(self._sequences.values()):
+            table = state.tables[group_index]
+            for block in table.blocks:
+                if block != HOLE and owners[block] < 0:
+                    owners[block] = place
+            views.append(
+                SequenceView(state.owner, tuple(table.blocks), state.length, table.num_runs())
+            )
+        self._num_views += 1
+        return PoolView(
+            version=self._num_views,
+            block_size=self.block_size,
+            block_bytes=self._block_bytes(group_index),
+            num_blocks=pool.num_blocks,
+            ref_counts=bytes(min(255, count) for count in pool.ref_counts),
+            states=bytes(pool.state(block) for block in range(pool.num_blocks)),
+            owners=tuple(owners),
+            sequences=tuple(views),
+            events=tuple(self._events),
+            num_free=pool.num_free,
+            num_cached=pool.num_cached,
+            num_private=pool.num_private,
+            num_shared=pool.num_shared,
+            num_held=len(pool.held),
+        )
+
+    def check_integrity(self) -> None:
+        """Recompute every count from nothing and compare; raises AssertionError on a difference."""
+        for group_index, pool in enumerate(self.pools):
+            named = [0] * pool.num_blocks
+            for state in self._sequences.values():
+                table = state.tables[group_index]
+                assert len(table.blocks) == -(-state.length // self.block_size), "table length"
+                for index, block in enumerate(table.blocks):
+                    if block != HOLE:
+                        named[block] += 1
+                    else:
+                        assert not self._needed(
+                            state.visible.within(self.spec.groups[group_index].window),
+                            state.length,
+                            in_tokens=True,
+                        )(index), "a hole where the window still looks"
+            for block in pool.held:
+                named[block] += 1
+            assert named == pool.ref_counts, "reference counts"
+            free = {
+                block for first, size in pool.free.extents() for block in range(first, first + size)
+            }
+            extents = pool.free.extents()
+            for (first, size), (following, _) in pairwise(extents):
+                assert first + size < following, "extents overlap or touch"
+            assert len(free) == pool.num_free
+            cached = pool.cached_blocks()
+            assert len(set(cached)) == len(cached) == pool.num_cached
+            for block in range(pool.num_blocks):
+                unused = pool.ref_counts[block] == 0
+                assert (block in free) == (unused and block not in pool.index), "free set"
+                assert (block in cached) == (unused and block in pool.index), "cached list"
+            assert pool.num_shared == sum(count > 1 for count in pool.ref_counts)
+            parts = pool.num_free + pool.num_cached + pool.num_private + pool.num_shared
+            assert parts + len(pool.held) == pool.num_blocks, "conservation"
+        for state in self._sequences.values():
+            self._check_keys(state)
+        report = self.memory()
+        assert report.pool_bytes == (
+            report.free_bytes
+            + report.cached_bytes
+            + report.private_bytes
+            + report.shared_bytes
+            + report.held_bytes
+        ), "bytes"
+
+    def _check_keys(self, state: PagedSequence) -> None:
+        if state.token_ids is None:
+            return
+        assert len(state.token_ids) == state.length, "token ids"
+        assert len(state.keys) == state.length // self.block_size, "keys"
+        size, parent = self.block_size, ROOT_KEY
+        for index, key in enumerate(state.keys):
+            tokens = state.token_ids[index * size : (index + 1) * size]
+            assert key == chain_key(state, index, tokens, size, self.salt), "chained key"
+            if not state.visible.has_slid((index + 1) * size - 1):
+                assert key == block_key(parent, tokens, self.salt), "unsalted key"
+            for table in state.tables:
+                block = table.blocks[index]
+                if block != HOLE and block in table.pool.index:
+                    assert table.pool.index.entry(block) == (key, tuple(tokens)), "published"
+            parent = key
+
+    # Pieces
+
+    def _register(self, state: PagedSequence) -> SequenceId:
+        sequence = SequenceId(self._next_id)
+        self._next_id += 1
+        self._sequences[sequence] = state
+        return sequence
+
+    def _check_length(self, state: PagedSequence, length: int) -> None:
+        if not 0 <= length <= state.length:
+            raise InvalidArgument(
+                f"Position {length} is outside the sequence, which has {state.length} tokens."
+            )
+
+    def _cut(self, state: PagedSequence, length: int) -> int:
+        dropped = sum(table.truncate(length) for table in state.tables)
+        state.length = min(length, state.length)
+        del state.keys[length // self.block_size :]
+        if state.token_ids is not None:
+            del state.token_ids[length:]
+        elif length == 0:
+            state.token_ids = []
+        return dropped
+
+    def _can_stand_at(self, state: PagedSequence, length: int) -> bool:
+        """Say whether everything a query at `length` sees is still in the tables."""
+        for table, group in zip(state.tables, self.spec.groups, strict=True):
+            needed = self._needed(state.visible.within(group.window), length, in_tokens=True)
+            num_blocks = -(-length // self.block_size)
+            if any(
+                block == HOLE and needed(index)
+                for index, block in enumerate(table.blocks[:num_blocks])
+            ):
+                return False
+        return True
+
+    def _serves(self, blocks: Sequence[int], visible: VisibleSet, count: int) -> bool:
+        needed = self._needed(visible, count)
+        return all(blocks[index] != HOLE for index in range(count) if needed(index))
+
+    def _needed(
+        self, visible: VisibleSet, count: int, *, in_tokens: bool = False
+    ) -> "_NeededBlocks":
+        length = count if in_tokens else count * self.block_size
+        return _NeededBlocks(visible, length, self.block_size)
+
+    def _block_bytes(self, group_index: int) -> int:
+        return self.storages[group_index].nbytes // self.num_blocks
+
+    def _count_eviction(self, block: int) -> None:
+        self._num_evicted += 1
+
+    def _record(self, kind: str, text: str, num_blocks: int) -> None:
+        self._num_events += 1
+        self._events.append(PoolEvent(self._num_events, kind, text, num_blocks, time.time()))
+
+
+class _NeededBlocks:
+    """Says which blocks the query at `length` still sees."""
+
+    def __init__(self, visible: VisibleSet, length: int, block_size: int) -> None:
+        slid = visible.has_slid(length)
+        self._num_sinks = visible.sinks // block_size if slid else 0
+        self._first = visible.first_recent(length) // block_size if slid else 0
+
+    def __call__(self, index: int) -> bool:
+        return index < self._num_sinks or index >= self._first

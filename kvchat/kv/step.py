@@ -1,0 +1,196 @@
+"""Step: one forward pass as a transaction over block tables.
+
+Reserve takes blocks and names copies, compute fills only what was taken, commit makes it part of
+the sequences. Until commit no table, length, count or published key has changed, so one row can be
+rolled back alone. Plain Python, no tensors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kvchat.kv.block_table import BlockTable
+from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.spec import VisibleSet
+
+
+@dataclass(slots=True)
+class PagedSequence:
+    """One sequence: its committed length, and a block table per layer group.
+
+    `token_ids` and `keys` are kept while every token came with its id; a sequence of bare tensors
+    has neither and is never published. `keys` holds the chained key of each full block.
+    """
+
+    visible: VisibleSet
+    tables: list[BlockTable]
+    owner: str = ""
+    label: str = ""
+    length: int = 0
+    token_ids: list[int] | None = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class GroupReservation:
+    """What one row takes in one layer group: blocks to append, and one to copy before writing."""
+
+    new_blocks: list[int]
+    copy_source: int | None = None
+    copy_target: int = -1
+
+    def table_after(self, table: BlockTable) -> BlockTable:
+        """Return the table as it will be after commit; counts no reference."""
+        blocks = table.blocks + self.new_blocks
+        if self.copy_source is not None:
+            blocks[len(table.blocks) - 1] = self.copy_target
+        return BlockTable(table.pool, table.block_size, blocks)
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One sequence of the step and the tokens it gets."""
+
+    sequence: PagedSequence
+    start: int
+    count: int
+    token_ids: Sequence[int] | None
+    groups: list[GroupReservation]
+
+
+class Step:
+    """Rows that are computed together; then exactly one commit or rollback of each."""
+
+    def __init__(
+        self,
+        block_size: int,
+        headroom_blocks: int,
+        salt: bytes,
+    ) -> None:
+        self.rows: list[StepRow] = []
+        self._block_size = block_size
+        self._headroom = headroom_blocks
+        self._salt = salt
+
+    @property
+    def positions(self) -> list[int]:
+        """Absolute position of each packed token."""
+        return [row.start + offset for row in self.rows for offset in range(row.count)]
+
+    def copies(self, group_index: int) -> list[tuple[int, int, int]]:
+        """Return (source, target, number of valid slots) of each block to copy before writing."""
+        found = []
+        for row in self.rows:
+            group = row.groups[group_index]
+            if group.copy_source is not None:
+                found.append((group.copy_source, group.copy_target, row.start % self._block_size))
+        return found
+
+    def add(
+        self, sequence: PagedSequence, count: int, token_ids: Sequence[int] | None = None
+    ) -> StepRow:
+        """Reserve `count` new tokens for a sequence, in every layer group or in none.
+
+        Raises OutOfBlocks, with nothing changed, when there is no room.
+        """
+        assert count > 0 and all(row.sequence is not sequence for row in self.rows)
+        assert token_ids is None or len(token_ids) == count
+        row = StepRow(sequence, sequence.length, count, token_ids, [])
+        try:
+            for table in sequence.tables:
+                row.groups.append(self._reserve_group(table, row.start, count))
+        except BaseException:
+            self._give_back(row)
+            raise
+        self.rows.append(row)
+        return row
+
+    def rollback_row(self, row: StepRow) -> None:
+        """Undo one row; its sequence is as before the step, the other rows stay."""
+        self.rows.remove(row)
+        self._give_back(row)
+
+    def rollback(self) -> None:
+        """Undo all rows."""
+        while self.rows:
+            self._give_back(self.rows.pop())
+
+    def commit(self) -> None:
+        """Make the new tokens of all rows part of their sequences, and publish full blocks."""
+        for row in self.rows:
+            self._commit_row(row)
+        self.rows.clear()
+
+    def _reserve_group(self, table: BlockTable, start: int, count: int) -> GroupReservation:
+        pool, blocks = table.pool, table.blocks
+        num_new = -(-(start + count) // self._block_size) - len(blocks)
+        copies = False
+        if start % self._block_size and not pool.is_writable(blocks[-1]):
+            copies = True
+            tail = blocks[-1]
+            if pool.num_available < num_new + 1 and pool.ref_counts[tail] == 1:
+                # No room for a copy, and nobody else holds it: the block is no longer findable,
+                # and is written in place. A rewound sequence can always go on.
+                pool.index.forget(tail)
+                copies = False
+        need = num_new + copies
+        if need == 0:
+            return GroupReservation([])
+        before = blocks[: len(blocks) - copies]
+        after = before[-1] if before and before[-1] >= 0 else None
+        taken = pool.take(need, after=after, headroom=self._headroom)
+        if not copies:
+            return GroupReservation(taken)
+        return GroupReservation(taken[1:], copy_source=blocks[-1], copy_target=taken[0])
+
+    def _give_back(self, row: StepRow) -> None:
+        for table, group in zip(row.sequence.tables, row.groups, strict=False):
+            for block in reversed(group.new_blocks):
+                table.pool.give_back(block)
+            if group.copy_source is not None:
+                table.pool.give_back(group.copy_target)
+
+    def _commit_row(self, row: StepRow) -> None:
+        sequence = row.sequence
+        for table, group in zip(sequence.tables, row.groups, strict=True):
+            if group.copy_source is not None:
+                table.pool.settle(group.copy_target)
+                table.blocks[-1] = group.copy_target
+                table.pool.release(group.copy_source)
+            for block in group.new_blocks:
+                table.pool.settle(block)
+            table.blocks += group.new_blocks
+        sequence.length = row.start + row.count
+        if row.token_ids is None or sequence.token_ids is None:
+            sequence.token_ids = None
+            return
+        sequence.token_ids += row.token_ids
+        self.publish(sequence)
+
+    def publish(self, sequence: PagedSequence) -> None:
+        """Publish the full blocks of a sequence that are not published yet."""
+        token_ids = sequence.token_ids
+        assert token_ids is not None
+        size = self._block_size
+        for index in range(len(sequence.keys), sequence.length // size):
+            tokens = token_ids[index * size : (index + 1) * size]
+            key = chain_key(sequence, index, tokens, size, self._salt)
+            sequence.keys.append(key)
+            for table in sequence.tables:
+                block = table.blocks[index]
+                if block >= 0 and table.pool.is_writable(block):
+                    table.pool.index.publish(block, key, tokens)
+
+
+def chain_key(
+    sequence: PagedSequence, index: int, token_ids: Sequence[int], block_size: int, salt: bytes
+) -> bytes:
+    """Return the key of the block at `index` of a sequence that has all keys before it.
+
+    From the first block with a token to which something was hidden, the session's window is part
+    of the key, since what a token sees changes its keys and values in deeper layers.
+    """
+    visible = sequence.visible
+    if visible.has_slid((index + 1) * block_size - 1):
+        salt = b"%s|%d|%d" % (salt, visible.sinks, visible.window or 0)
+    parent = sequence.keys[index - 1] if index else ROOT_KEY
+    return block_key(parent, token_ids, salt)
