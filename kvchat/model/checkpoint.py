@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
 
 from kvchat.errors import ModelError, fault
 from kvchat.model.config import ModelConfig, shown
@@ -39,7 +40,7 @@ def load_transformer(
     """
     with cannot_load(folder.path):
         stored = _stored_tensors(folder)
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutInitialValues():
             model = Transformer(folder.config)
         expected = {
             checkpoint_name(name, folder.config): (name, tuple(parameter.shape))
@@ -66,6 +67,24 @@ def load_transformer(
                 raise ModelError(f"{path.name} is damaged: {error}.") from error
         model.load_state_dict(weights, strict=True, assign=True)
     return model.requires_grad_(False).eval()
+
+
+class _WithoutInitialValues(TorchFunctionMode):
+    """Makes modules with uninitialised parameters: random numbers would be thrown away.
+
+    On the meta device some of them even import the compiler, a second and a half at every start.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else dict(kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def checkpoint_name(parameter_name: str, config: ModelConfig) -> str:
