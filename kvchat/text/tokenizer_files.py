@@ -1,0 +1,236 @@
+"""TokenizerFiles: what a model folder says about its text, beside `tokenizer.model` itself.
+
+Every file is read with a size limit and as strict JSON; every value is checked here and typed, so
+that nothing behind this door sees what a stranger wrote. Nothing is interpreted: the chat template
+is only text here. Raises ModelError with one sentence.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kvchat.errors import ModelError
+from kvchat.text.added_tokens import AddedToken
+from kvchat.untrusted import FileMissing, JsonValue, UntrustedFile, read_regular, strict_json
+
+MAX_MODEL_BYTES = 32 << 20
+MAX_CONFIG_BYTES = 8 << 20
+MAX_TOKENIZER_JSON_BYTES = 48 << 20
+MAX_TEMPLATE_BYTES = 256 << 10
+MAX_TOKEN_ID = 2_000_000
+MAX_ADDED_TOKENS = 100_000
+
+NAMES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_NAME_LISTS = ("additional_special_tokens", "extra_special_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFiles:
+    """The checked content of a folder's text files."""
+
+    folder: Path
+    added_tokens: tuple[AddedToken, ...]
+    """Tokens with an id of their own, special flag resolved; ids are distinct."""
+    named: Mapping[str, AddedToken]
+    """bos_token, eos_token, ... as far as the files name them; an id of -1 is not known yet."""
+    named_lists: tuple[AddedToken, ...]
+    """Further special tokens without a role; an id of -1 is not known yet."""
+    tokenizer_class: str
+    legacy: bool
+    add_prefix_space: bool
+    adds_bos: bool
+    eos_ids: tuple[int, ...]
+    """Every eos_token_id of generation_config.json and config.json."""
+    template: str | None
+    template_problem: str | None
+    """Why the folder's template cannot be used, or None."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "TokenizerFiles":
+        """Read everything but `tokenizer.model`; only damaged files are errors."""
+        config = read_object(folder, "tokenizer_config.json", MAX_CONFIG_BYTES)
+        tokens_map = read_object(folder, "special_tokens_map.json", MAX_CONFIG_BYTES)
+        named, lists = _named_tokens(folder, {**tokens_map, **_without_null(config)})
+        added = _added_tokens(folder, config)
+        names = {token.content for token in (*named.values(), *lists)}
+        flags = {token.content: token for token in (*lists, *named.values())}
+        resolved = []
+        for token in added:
+            if "added_tokens_decoder" not in config and token.content in flags:
+                token = replace(flags[token.content], id=token.id)  # the map holds the flags
+            resolved.append(replace(token, special=token.special or token.content in names))
+        eos_ids: list[int] = []
+        for file in ("generation_config.json", "config.json"):
+            value = read_object(folder, file, MAX_CONFIG_BYTES).get("eos_token_id")
+            eos_ids += _ids(folder, file, value)
+        template, problem = read_template(folder, config)
+        return cls(
+            folder=folder,
+            added_tokens=tuple(resolved),
+            named=named,
+            named_lists=lists,
+            tokenizer_class=_text(config.get("tokenizer_class")),
+            legacy=_flag(folder, config, "legacy", True),
+            add_prefix_space=_flag(folder, config, "add_prefix_space", True),
+            adds_bos=_flag(folder, config, "add_bos_token", True),
+            eos_ids=tuple(dict.fromkeys(eos_ids)),
+            template=template,
+            template_problem=problem,
+        )
+
+
+def read_object(folder: Path, name: str, max_bytes: int) -> dict[str, JsonValue]:
+    """Return a JSON object of the folder, empty when the file is not there."""
+    try:
+        value = strict_json(read_regular(folder / name, max_bytes), name=name)
+    except FileMissing:
+        return {}
+    except UntrustedFile as error:
+        raise model_error(folder, error.sentence) from error
+    if not isinstance(value, dict):
+        raise model_error(folder, f"{name} is damaged: it is not a JSON object.")
+    return value
+
+
+def read_template(folder: Path, config: Mapping[str, JsonValue]) -> tuple[str | None, str | None]:
+    """Return (template, None), (None, why it cannot be used), or (None, None) without one."""
+    try:
+        raw = read_regular(folder / "chat_template.jinja", MAX_TEMPLATE_BYTES)
+        return raw.decode("utf-8"), None
+    except FileMissing:
+        pass
+    except UntrustedFile as error:
+        return None, error.sentence.rstrip(".")
+    except UnicodeDecodeError:
+        return None, "it is not UTF-8 text"
+    value = config.get("chat_template")
+    if isinstance(value, list):
+        choices = {
+            _text(item.get("name")): item.get("template")
+            for item in value
+            if isinstance(item, dict)
+        }
+        value = choices.get("default", next(iter(choices.values()), None))
+    if value is None:
+        return None, None
+    if not isinstance(value, str):
+        return None, "chat_template is not text"
+    if len(value.encode("utf-8", "replace")) > MAX_TEMPLATE_BYTES:
+        return None, f"it is larger than {MAX_TEMPLATE_BYTES >> 10} KiB"
+    return value, None
+
+
+def model_error(folder: Path, sentence: str) -> ModelError:
+    """Return the error for a folder that cannot be loaded because of its text files."""
+    return ModelError(f"Cannot load {folder}: {sentence}", code="tokenizer_damaged")
+
+
+def _added_tokens(folder: Path, config: Mapping[str, JsonValue]) -> list[AddedToken]:
+    """Return the added tokens of the first source that has any."""
+    name = "tokenizer_config.json"
+    decoder = config.get("added_tokens_decoder")
+    tokens: list[AddedToken] = []
+    if isinstance(decoder, dict):
+        for key, value in decoder.items():
+            is_number = key.isascii() and key.isdecimal() and len(key) < 10
+            tokens.append(_token(folder, name, value, int(key) if is_number else key))
+    elif (folder / "tokenizer.json").exists():
+        name = "tokenizer.json"
+        listed = read_object(folder, name, MAX_TOKENIZER_JSON_BYTES).get("added_tokens")
+        for value in listed if isinstance(listed, list) else ():
+            token_id = value.get("id") if isinstance(value, dict) else None
+            tokens.append(_token(folder, name, value, "missing" if token_id is None else token_id))
+    else:
+        name = "added_tokens.json"
+        for content, value in read_object(folder, name, MAX_CONFIG_BYTES).items():
+            tokens.append(_token(folder, name, content, "missing" if value is None else value))
+    if len(tokens) > MAX_ADDED_TOKENS:
+        raise model_error(folder, f"{name} has {len(tokens)} added tokens, too many to be real.")
+    by_id = {token.id: token for token in tokens}
+    if len(by_id) != len(tokens):
+        raise model_error(folder, f"{name} gives two added tokens the same id.")
+    return tokens
+
+
+def _named_tokens(
+    folder: Path, config: Mapping[str, JsonValue]
+) -> tuple[dict[str, AddedToken], tuple[AddedToken, ...]]:
+    named: dict[str, AddedToken] = {}
+    for role in NAMES:
+        if (value := config.get(role)) is not None:
+            named[role] = _token(folder, "tokenizer_config.json", value, None, special=True)
+    lists: list[AddedToken] = []
+    for key in _NAME_LISTS:
+        value = config.get(key)
+        if isinstance(value, dict):
+            value = list(value.values())
+        for item in value if isinstance(value, list) else ():
+            lists.append(_token(folder, "tokenizer_config.json", item, None, special=True))
+    return named, tuple(lists)
+
+
+def _token(
+    folder: Path, file: str, value: JsonValue, token_id: JsonValue, *, special: bool = False
+) -> AddedToken:
+    """Read a token that is written as text or as an object; an id of None becomes -1."""
+    fields: Mapping[str, JsonValue] = value if isinstance(value, dict) else {"content": value}
+    content = fields.get("content")
+    if not isinstance(content, str):
+        raise model_error(folder, f"{file}: a token is {str(value)[:40]!r}, expected text.")
+    if token_id is None:
+        token_id = -1
+    elif not _is_id(token_id):
+        raise model_error(
+            folder, f"{file}: token {content[:40]!a} has id {str(token_id)[:20]}, not an id."
+        )
+    assert isinstance(token_id, int)
+    return AddedToken(
+        id=token_id,
+        content=content,
+        special=special or fields.get("special") is True,
+        lstrip=fields.get("lstrip") is True,
+        rstrip=fields.get("rstrip") is True,
+        single_word=fields.get("single_word") is True,
+    )
+
+
+def _ids(folder: Path, file: str, value: JsonValue) -> Iterator[int]:
+    for item in value if isinstance(value, list) else [value]:
+        if item is None:
+            continue
+        if not isinstance(item, int) or isinstance(item, bool):
+            raise model_error(
+                folder, f"{file}: eos_token_id is {str(item)[:40]!r}, expected token ids."
+            )
+        yield item
+
+
+def _is_id(value: JsonValue) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKEN_ID
+
+
+def _without_null(config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _flag(folder: Path, config: Mapping[str, JsonValue], name: str, default: bool) -> bool:
+    value = config.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise model_error(
+            folder, f"tokenizer_config.json: {name} is {str(value)[:40]!r}, expected true or false."
+        )
+    return value
