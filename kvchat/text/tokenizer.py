@@ -136,9 +136,12 @@ class Tokenizer:
                 raise ValueError(reason)
             tokenizer = cls(files, proto)
             tokenizer.encode("a 1")
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else "it cannot be parsed"
-            raise model_error(folder, f"tokenizer.model is damaged: {reason}.") from error
+        except ValueError as error:
+            raise model_error(folder, f"tokenizer.model is damaged: {error}.") from error
+        except RuntimeError as error:  # its text names a line of the library
+            raise model_error(
+                folder, "tokenizer.model is damaged: the SentencePiece library refuses it."
+            ) from error
         return tokenizer
 
     # -- text to ids ---------------------------------------------------------------------------

@@ -47,8 +47,6 @@ class TokenizerFiles:
     legacy: bool
     add_prefix_space: bool
     adds_bos: bool
-    eos_ids: tuple[int, ...]
-    """Every eos_token_id of generation_config.json and config.json."""
     template: str | None
     template_problem: str | None
     """Why the folder's template cannot be used, or None."""
@@ -67,10 +65,6 @@ class TokenizerFiles:
             if "added_tokens_decoder" not in config and token.content in flags:
                 token = replace(flags[token.content], id=token.id)  # the map holds the flags
             resolved.append(replace(token, special=token.special or token.content in names))
-        eos_ids: list[int] = []
-        for file in ("generation_config.json", "config.json"):
-            value = read_object(folder, file, MAX_CONFIG_BYTES).get("eos_token_id")
-            eos_ids += _ids(folder, file, value)
         template, problem = read_template(folder, config)
         return cls(
             folder=folder,
@@ -81,7 +75,6 @@ class TokenizerFiles:
             legacy=_flag(folder, config, "legacy", True),
             add_prefix_space=_flag(folder, config, "add_prefix_space", True),
             adds_bos=_flag(folder, config, "add_bos_token", True),
-            eos_ids=tuple(dict.fromkeys(eos_ids)),
             template=template,
             template_problem=problem,
         )
@@ -126,6 +119,15 @@ def read_template(folder: Path, config: Mapping[str, JsonValue]) -> tuple[str | 
     if len(value.encode("utf-8", "replace")) > MAX_TEMPLATE_BYTES:
         return None, f"it is larger than {MAX_TEMPLATE_BYTES >> 10} KiB"
     return value, None
+
+
+def read_eos_ids(folder: Path) -> list[int]:
+    """Return every eos_token_id of generation_config.json and config.json."""
+    ids: list[int] = []
+    for file in ("generation_config.json", "config.json"):
+        value = read_object(folder, file, MAX_CONFIG_BYTES).get("eos_token_id")
+        ids += _ids(folder, file, value)
+    return ids
 
 
 def model_error(folder: Path, sentence: str) -> ModelError:
