@@ -1,0 +1,521 @@
+"""Engine: submit, cancel, fork, rewind, close and step, over one paged cache. Deterministic.
+
+It has no thread and no clock of its own besides the one it is given: whoever owns it calls `step`.
+A sequence here is token ids; what is in the cache is only how much of it need not be computed.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+from torch import Tensor
+
+from kvchat.engine.model_runner import ModelRunner
+from kvchat.engine.request import FinishReason, Request, TokenEvent
+from kvchat.engine.sampler import SamplerRow, sample
+from kvchat.engine.scheduler import ScheduledRow, Scheduler
+from kvchat.engine.sequence import Sequence, SequenceState
+from kvchat.errors import (
+    ContextTooLong,
+    InvalidArgument,
+    KVChatError,
+    OutOfBlocks,
+    PoolTooSmall,
+    SessionNotFound,
+)
+from kvchat.kv.paged_cache import PagedKVCache, PagedStep
+
+
+class RunsModel(Protocol):
+    """What the engine needs of a model runner."""
+
+    def run(self, rows: list[list[int]], positions: list[int], cache: PagedKVCache) -> Tensor:
+        """Return logits [len(rows), vocab_size]."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceStats:
+    """One sequence for a panel: tokens, how many are in the cache, and where it waits."""
+
+    owner: str
+    state: SequenceState
+    num_tokens: int
+    num_computed_tokens: int
+    num_prompt_tokens: int
+    queue_place: int
+    queue_length: int
+
+
+class Engine:
+    """Continuous batching over one model and one paged cache.
+
+    Every method belongs to one thread. Errors of a single request end that request with an event;
+    what is raised here is wrong use of the engine itself.
+    """
+
+    def __init__(
+        self,
+        runner: ModelRunner | RunsModel,
+        cache: PagedKVCache,
+        *,
+        context_tokens: int,
+        vocab_size: int,
+        scheduler: Scheduler | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.cache = cache
+        self.context_tokens = context_tokens
+        self.vocab_size = vocab_size
+        self.scheduler = scheduler if scheduler is not None else Scheduler()
+        self._runner = runner
+        self._clock = clock
+        self._sequences: dict[str, Sequence] = {}
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._ticks = 0
+        self._is_draining = False
+        self.num_steps = 0
+        self.num_preemptions = 0
+
+    # Commands
+
+    @property
+    def has_work(self) -> bool:
+        """Say whether a step would do anything."""
+        return bool(self._waiting or self._running)
+
+    def open(
+        self, owner: str, *, window: int | None = None, sinks: int = 0, label: str = ""
+    ) -> None:
+        """Start an empty sequence; raises InvalidArgument for a name in use or a bad window."""
+        if owner in self._sequences:
+            raise InvalidArgument(f"The sequence '{owner}' is open already.")
+        rounded = -(-sinks // self.cache.block_size) * self.cache.block_size
+        if window is not None and window + rounded > self.context_tokens:
+            raise InvalidArgument(
+                f"A window of {window} tokens and {rounded} sinks do not fit the context of "
+                f"{self.context_tokens} tokens."
+            )
+        cache_id = self.cache.open(window=window, sinks=sinks, owner=owner, label=label)
+        self._sequences[owner] = Sequence(owner, cache_id)
+
+    def is_open(self, owner: str) -> bool:
+        """Say whether a sequence of this name is open."""
+        return owner in self._sequences
+
+    def submit(self, request: Request) -> None:
+        """Queue a generation; keys and values of the common prefix are kept.
+
+        A prompt that can never run ends at once with an event and an error.
+        """
+        sequence = self._find(request.owner)
+        assert sequence.request is None, "one generation a sequence"
+        sequence.request = request
+        sequence.num_prompt_tokens = len(request.token_ids)
+        sequence.num_cached_tokens = sequence.num_generated_tokens = 0
+        sequence.prefill_seconds = sequence.decode_seconds = 0.0
+        self._ticks += 1
+        sequence.arrival = sequence.last_used = self._ticks
+        try:
+            self._check(sequence, request)
+        except KVChatError as error:
+            self._finish(sequence, FinishReason.FAILED, error.sentence)
+            return
+        self._keep_common_prefix(sequence, request.token_ids)
+        sequence.token_ids = list(request.token_ids)
+        sequence.state = SequenceState.WAITING
+        self._waiting.append(sequence)
+
+    def cancel(self, request: Request) -> None:
+        """End a generation now; harmless when it has ended already."""
+        request.is_cancelled = True
+        sequence = self._sequences.get(request.owner)
+        if sequence is not None and sequence.request is request:
+            self._finish(sequence, FinishReason.CANCELLED)
+
+    def fork(self, parent: str, child: str, length: int | None = None, label: str = "") -> int:
+        """Open `child` with the first `length` tokens of `parent`; return how many are computed.
+
+        Shares blocks, computes and copies nothing. Also while the parent is generating.
+        """
+        if child in self._sequences:
+            raise InvalidArgument(f"The sequence '{child}' is open already.")
+        source = self._find(parent)
+        computed = self.cache.length(source.cache_id)
+        length = len(source.token_ids) if length is None else min(length, len(source.token_ids))
+        cache_id = self.cache.fork(source.cache_id, min(length, computed), owner=child, label=label)
+        self._ticks += 1
+        self._sequences[child] = Sequence(
+            child, cache_id, source.token_ids[:length], last_used=self._ticks
+        )
+        return self.cache.length(cache_id)
+
+    def rewind(self, owner: str, length: int) -> int:
+        """Keep the first `length` tokens of an idle sequence; return how many are computed."""
+        sequence = self._find(owner)
+        assert sequence.request is None, "a running sequence is cancelled before it is rewound"
+        del sequence.token_ids[length:]
+        computed = self.cache.length(sequence.cache_id)
+        if length < computed:
+            self.cache.truncate(sequence.cache_id, length)
+            self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
+        return self.cache.length(sequence.cache_id)
+
+    def close(self, owner: str) -> None:
+        """Forget a sequence and give its blocks back; a running generation is cancelled."""
+        sequence = self._sequences.get(owner)
+        if sequence is None:
+            return
+        if sequence.request is not None:
+            self.cancel(sequence.request)
+        del self._sequences[owner]
+        self.cache.release(sequence.cache_id)
+
+    def stats(self) -> list[SequenceStats]:
+        """Return a row per open sequence."""
+        places = {sequence.owner: place for place, sequence in enumerate(self._waiting, 1)}
+        return [
+            SequenceStats(
+                sequence.owner,
+                sequence.state,
+                len(sequence.token_ids),
+                self.cache.length(sequence.cache_id),
+                sequence.num_prompt_tokens,
+                places.get(sequence.owner, 0),
+                len(self._waiting),
+            )
+            for sequence in self._sequences.values()
+        ]
+
+    # Steps
+
+    def step(self) -> None:
+        """Admit, reserve, compute, commit: one forward pass for every sequence that can run."""
+        self._drop_cancelled()
+        self._admit()
+        if not self._running:
+            return
+        remaining = {sequence: self._remaining(sequence) for sequence in self._running}
+        picked = self.scheduler.pick(self._running, remaining)
+        rows = [
+            ScheduledRow(
+                row.sequence,
+                self.cache.chunk_limit(row.sequence.cache_id, row.num_new_tokens),
+            )
+            for row in picked
+        ]
+        rows, reserved = self._reserve(rows)
+        if reserved is None:
+            return
+        started = self._clock()
+        try:
+            logits = self._compute(rows, reserved)
+        except Exception as error:
+            # Whatever failed, only the row that fails again alone is ended.
+            reserved.rollback()
+            self._run_alone(rows, error)
+            return
+        self._commit(rows, reserved, logits, started)
+
+    def _compute(self, rows: list[ScheduledRow], reserved: PagedStep) -> Tensor:
+        new = [self._new_tokens(row) for row in rows]
+        return self._runner.run(new, reserved.positions, self.cache)
+
+    def _run_alone(self, rows: list[ScheduledRow], error: Exception) -> None:
+        if len(rows) == 1:
+            self._finish(rows[0].sequence, FinishReason.FAILED, _sentence(error))
+            return
+        for row in rows:
+            if row.sequence.request is None:
+                continue
+            kept, reserved = self._reserve([row])
+            if reserved is None:
+                continue
+            started = self._clock()
+            try:
+                logits = self._compute(kept, reserved)
+            except Exception as repeated:
+                # The reason is told to the user of this reply; the neighbours go on.
+                reserved.rollback()
+                self._finish(row.sequence, FinishReason.FAILED, _sentence(repeated))
+            else:
+                self._commit(kept, reserved, logits, started)
+
+    def _commit(
+        self, rows: list[ScheduledRow], reserved: PagedStep, logits: Tensor, started: float
+    ) -> None:
+        is_finite = logits.isfinite().all(-1).tolist()
+        good: list[int] = []
+        for place, (row, step_row) in enumerate(zip(rows, list(reserved.rows), strict=True)):
+            request = row.sequence.request
+            if request is None or request.is_cancelled:
+                reserved.rollback_row(step_row)
+            elif not is_finite[place]:
+                reserved.rollback_row(step_row)
+                self._finish(
+                    row.sequence,
+                    FinishReason.FAILED,
+                    "The model computed invalid numbers, so this reply stopped; its text is kept.",
+                )
+            else:
+                good.append(place)
+        tokens = self._sample([rows[place] for place in good], logits, good)
+        reserved.commit()
+        seconds = self._clock() - started
+        self.num_steps += 1
+        prompt_tokens = sum(
+            rows[place].num_new_tokens
+            for place in good
+            if rows[place].sequence.state is SequenceState.PREFILL
+        )
+        decodes = sum(rows[place].sequence.state is SequenceState.DECODE for place in good)
+        self.scheduler.budget.learn(seconds, decodes, prompt_tokens)
+        for place in good:
+            sequence = rows[place].sequence
+            self._ticks += 1
+            sequence.last_used = self._ticks
+            if sequence.state is SequenceState.PREFILL:
+                sequence.prefill_seconds += seconds
+            else:
+                sequence.decode_seconds += seconds
+            if place in tokens:
+                self._take_token(sequence, tokens[place])
+
+    def _sample(
+        self, rows: list[ScheduledRow], logits: Tensor, places: list[int]
+    ) -> dict[int, int]:
+        """Return a token for each row whose tokens are all computed after this step."""
+        sampling, chosen = [], []
+        for row, place in zip(rows, places, strict=True):
+            sequence = row.sequence
+            request = sequence.request
+            assert request is not None
+            if self._remaining(sequence) == row.num_new_tokens:
+                chosen.append(place)
+                sampling.append(
+                    SamplerRow(
+                        request.sampling,
+                        request.seed,
+                        len(sequence.token_ids),
+                        sequence.token_ids,
+                    )
+                )
+        if not chosen:
+            return {}
+        picked = logits[chosen, : self.vocab_size]
+        return dict(zip(chosen, sample(picked, sampling), strict=True))
+
+    def _take_token(self, sequence: Sequence, token_id: int) -> None:
+        request = sequence.request
+        assert request is not None
+        sequence.state = SequenceState.DECODE
+        sequence.token_ids.append(token_id)
+        sequence.num_generated_tokens += 1
+        if token_id in request.stop_ids:
+            self._finish(sequence, FinishReason.STOP, token_id=token_id)
+            return
+        text = request.text_stream.push(token_id)
+        limit = request.sampling.max_tokens
+        if request.text_stream.has_stopped:
+            self._finish(sequence, FinishReason.STOP, token_id=token_id, text=text)
+        elif limit is not None and sequence.num_generated_tokens >= limit:
+            self._finish(sequence, FinishReason.LENGTH, token_id=token_id, text=text)
+        elif self._is_context_full(sequence):
+            self._finish(sequence, FinishReason.CONTEXT, token_id=token_id, text=text)
+        else:
+            request.on_event(TokenEvent(token_id, text, sequence.timing()))
+
+    def _finish(
+        self,
+        sequence: Sequence,
+        reason: FinishReason,
+        error: str | None = None,
+        *,
+        token_id: int | None = None,
+        text: str = "",
+    ) -> None:
+        request = sequence.request
+        assert request is not None
+        if sequence in self._running:
+            self._running.remove(sequence)
+        if sequence in self._waiting:
+            self._waiting.remove(sequence)
+        sequence.request = None
+        sequence.state = SequenceState.IDLE
+        self._is_draining = False
+        text += request.text_stream.flush()
+        request.on_event(TokenEvent(token_id, text, sequence.timing(), reason, error))
+
+    # Room
+
+    def _admit(self) -> None:
+        """Move waiting sequences to the running ones while their prompts have room."""
+        while self._waiting:
+            sequence = self._next_waiting()
+            request = sequence.request
+            assert request is not None
+            self.cache.adopt(sequence.cache_id, sequence.token_ids)
+            need = self._blocks_to_finish(sequence)
+            promised = sum(self._blocks_to_finish(other) for other in self._running)
+            watermark = len(self._running)
+            self._make_room(need + promised + watermark, keep=sequence)
+            if self._running and (
+                self._is_draining or need + promised + watermark > self.cache.num_available
+            ):
+                return
+            self._waiting.remove(sequence)
+            self._running.append(sequence)
+            sequence.state = SequenceState.PREFILL
+            if sequence.num_generated_tokens == 0:
+                sequence.num_cached_tokens = self.cache.length(sequence.cache_id)
+
+    def _next_waiting(self) -> Sequence:
+        focused = [sequence for sequence in self._waiting if sequence.owner == self.scheduler.focus]
+        return min(focused or self._waiting, key=lambda sequence: sequence.arrival)
+
+    def _reserve(self, rows: list[ScheduledRow]) -> tuple[list[ScheduledRow], PagedStep | None]:
+        """Reserve as many rows as there is room for; idle sequences, then new ones, give way."""
+        while rows:
+            try:
+                return rows, self.cache.reserve(
+                    [(row.sequence.cache_id, row.num_new_tokens) for row in rows],
+                    [self._new_tokens(row) for row in rows],
+                )
+            except OutOfBlocks:
+                need = sum(
+                    self.cache.blocks_for(row.sequence.cache_id, row.num_new_tokens) for row in rows
+                )
+                if self._make_room(need):
+                    continue
+                if len(self._running) > 1:
+                    newest = max(self._running, key=lambda sequence: sequence.arrival)
+                    self._preempt(newest)
+                    rows = [row for row in rows if row.sequence is not newest]
+                    continue
+                sequence = rows[0].sequence
+                self._finish(
+                    sequence,
+                    FinishReason.FAILED,
+                    f"The pool of {self.cache.num_blocks} blocks is full, so this reply stopped;"
+                    " its text is kept. Use a larger --pool or a window.",
+                )
+                return [], None
+            except (MemoryError, RuntimeError) as error:
+                # A copy or an allocation of the device failed: nothing was reserved.
+                self._run_alone(rows, error)
+                return [], None
+        return [], None
+
+    def _make_room(self, need: int, keep: Sequence | None = None) -> bool:
+        """Let sequences that do not run give up blocks until `need` are there.
+
+        Idle ones first, least recently used first; then waiting ones, newest first, whose cached
+        prefix is found again or prefilled when their turn comes.
+        """
+        if self.cache.num_available >= need:
+            return True
+        holders = [
+            sequence
+            for sequence in self._sequences.values()
+            if sequence is not keep
+            and sequence.state in (SequenceState.IDLE, SequenceState.WAITING)
+            and self.cache.length(sequence.cache_id)
+        ]
+        holders.sort(
+            key=lambda sequence: (
+                sequence.state is SequenceState.WAITING,
+                sequence.last_used if sequence.state is SequenceState.IDLE else -sequence.arrival,
+            )
+        )
+        for sequence in holders:
+            self.cache.shrink(sequence.cache_id, need)
+            if self.cache.num_available >= need:
+                return True
+        return False
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take a running sequence's blocks; it rejoins at its place by arrival."""
+        self.num_preemptions += 1
+        self._running.remove(sequence)
+        self.cache.shrink(sequence.cache_id, self.cache.num_blocks)
+        sequence.state = SequenceState.WAITING
+        self._waiting.append(sequence)
+        self._is_draining = True
+
+    def _blocks_to_finish(self, sequence: Sequence) -> int:
+        """Blocks until the prompt is computed, and one to grow; a window bounds what is held."""
+        count = self._remaining(sequence)
+        count = self.cache.chunk_limit(sequence.cache_id, count)
+        return max(0, self.cache.blocks_for(sequence.cache_id, count)) + 1
+
+    # Pieces
+
+    def _find(self, owner: str) -> Sequence:
+        sequence = self._sequences.get(owner)
+        if sequence is None:
+            raise SessionNotFound(f"No sequence '{owner}' is open.")
+        return sequence
+
+    def _check(self, sequence: Sequence, request: Request) -> None:
+        if not request.token_ids:
+            raise InvalidArgument("An empty prompt has nothing to answer.")
+        if not 0 <= min(request.token_ids) <= max(request.token_ids) < self.vocab_size:
+            raise InvalidArgument("The prompt has token ids that the model does not know.")
+        size = self.cache.block_size
+        visible = self.cache.visible_set(sequence.cache_id)
+        num_tokens = len(request.token_ids)
+        if visible.window is None:
+            if num_tokens >= self.context_tokens:
+                raise ContextTooLong(
+                    f"The prompt has {num_tokens} tokens, but the model's context holds "
+                    f"{self.context_tokens}; rewind, or set a window."
+                )
+            held = num_tokens
+        else:
+            held = min(num_tokens, visible.sinks + 2 * visible.window)
+        needed = math.ceil((held + 1) / size)
+        if needed > self.cache.num_blocks:
+            raise PoolTooSmall(
+                f"The prompt needs {needed} blocks, but the whole pool has "
+                f"{self.cache.num_blocks}; use a larger --pool or a window."
+            )
+
+    def _is_context_full(self, sequence: Sequence) -> bool:
+        visible = self.cache.visible_set(sequence.cache_id)
+        return visible.window is None and len(sequence.token_ids) >= self.context_tokens
+
+    def _keep_common_prefix(self, sequence: Sequence, token_ids: list[int]) -> None:
+        """Cut the cache to what the new prompt shares with it, and leave one token to compute."""
+        computed = self.cache.token_ids(sequence.cache_id)
+        limit = min(len(computed), len(token_ids) - 1)
+        if computed[:limit] != token_ids[:limit]:
+            limit = next(index for index in range(limit) if computed[index] != token_ids[index])
+        if limit < len(computed):
+            self.cache.truncate(sequence.cache_id, limit)
+
+    def _remaining(self, sequence: Sequence) -> int:
+        return len(sequence.token_ids) - self.cache.length(sequence.cache_id)
+
+    def _new_tokens(self, row: ScheduledRow) -> list[int]:
+        start = self.cache.length(row.sequence.cache_id)
+        return row.sequence.token_ids[start : start + row.num_new_tokens]
+
+    def _drop_cancelled(self) -> None:
+        for sequence in self._with_request():
+            request = sequence.request
+            if request is not None and request.is_cancelled:
+                self._finish(sequence, FinishReason.CANCELLED)
+
+    def _with_request(self) -> Iterable[Sequence]:
+        return [*self._running, *self._waiting]
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, KVChatError):
+        return error.sentence
+    if isinstance(error, MemoryError):
+        return "Memory ran out, so this reply stopped; its text is kept."
+    # The class alone: messages of libraries may hold text of the chat.
+    return f"Computing failed ({type(error).__name__}), so this reply stopped; its text is kept."

@@ -1,0 +1,143 @@
+"""EngineThread: the command queue, and the one thread that touches tensors.
+
+Commands run between two steps, in the order they came. The thread never waits for a reader or a
+disk; while it has nothing to do it sleeps until the next command.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic
+from typing import TypeVar
+
+from kvchat.engine.engine import Engine
+from kvchat.errors import EngineStopped, KVChatError
+from kvchat.kv.pool_view import PoolView
+
+Result = TypeVar("Result")
+VIEW_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class EngineThread:
+    """Builds an engine on its own thread, then alternates between commands and steps.
+
+    `build` imports torch and loads weights there, so starting costs the caller nothing; commands
+    wait in line meanwhile. `on_ready` and `on_ended` are called on the thread; `on_ended` gets the
+    sentence of an error, or None after `close`.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], Engine],
+        *,
+        on_ready: Callable[[Engine], None],
+        on_ended: Callable[[str | None], None],
+    ) -> None:
+        self._build = build
+        self._on_ready = on_ready
+        self._on_ended = on_ended
+        self._commands: deque[Callable[[Engine | None], None]] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._is_closing = False
+        self._has_ended = False
+        self._view_due = 0.0
+        self._wants_view = False
+        self._viewed_steps = -1
+        self.view: PoolView | None = None
+        self._thread = threading.Thread(target=self._run, name="kvchat-engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def call(self, command: Callable[[Engine], Result]) -> "Future[Result]":
+        """Queue a command and return a future of its result, which may hold EngineStopped."""
+        future: Future[Result] = Future()
+
+        def run(engine: Engine | None) -> None:
+            if engine is None:
+                sentence = "The engine has stopped; all text is saved. Start kvchat again."
+                future.set_exception(EngineStopped(sentence))
+                return
+            try:
+                future.set_result(command(engine))
+            except Exception as error:
+                # Whoever asked gets the error; the engine goes on.
+                if not isinstance(error, KVChatError):
+                    log.error("a command failed: %s", type(error).__name__)
+                future.set_exception(error)
+
+        with self._lock:
+            has_ended = self._has_ended or self._is_closing
+            if not has_ended:
+                self._commands.append(run)
+        if has_ended:
+            run(None)
+        self._wake.set()
+        return future
+
+    def want_view(self, wanted: bool) -> None:
+        """Start or stop publishing `view`, at most five times a second."""
+        self._wants_view = wanted
+        self._viewed_steps = -1
+        self._wake.set()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Run what is queued, end the thread, and say whether it ended within `timeout` seconds."""
+        with self._lock:
+            self._is_closing = True
+        self._wake.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        sentence: str | None = None
+        try:
+            engine = self._build()
+            self._on_ready(engine)
+            self._serve(engine)
+        except KVChatError as error:
+            sentence = error.sentence
+        except BaseException as error:
+            # The last line of defence: text is in the store, and the user is told.
+            log.exception("the engine thread ended")
+            sentence = f"The engine stopped ({type(error).__name__}); all text is saved."
+        with self._lock:
+            self._has_ended = True
+            dropped = list(self._commands)
+            self._commands.clear()
+        for command in dropped:
+            command(None)
+        self._on_ended(sentence)
+
+    def _serve(self, engine: Engine) -> None:
+        while True:
+            self._wake.clear()
+            num_commands = len(self._commands)
+            for _ in range(num_commands):
+                self._commands.popleft()(engine)
+            if num_commands:
+                self._viewed_steps = -1
+            if self._is_closing and not self._commands:
+                return
+            if engine.has_work:
+                engine.step()
+            self._publish_view(engine)
+            if not engine.has_work and not self._commands and not self._is_closing:
+                self._wake.wait(VIEW_SECONDS if self._is_view_stale(engine) else None)
+
+    def _is_view_stale(self, engine: Engine) -> bool:
+        return self._wants_view and self._viewed_steps != engine.num_steps
+
+    def _publish_view(self, engine: Engine) -> None:
+        now = monotonic()
+        if self._is_view_stale(engine) and now >= self._view_due:
+            self.view = engine.cache.pool_view()
+            self._viewed_steps = engine.num_steps
+            self._view_due = now + VIEW_SECONDS

@@ -1,0 +1,42 @@
+"""ModelRunner: the rows of a step become packed tensors, then logits of each row's last token."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kvchat.errors import fault
+from kvchat.kv.cache import KVCache
+from kvchat.model.transformer import Transformer
+
+
+class ModelRunner:
+    """Runs a model over packed rows; keeps nothing between steps."""
+
+    def __init__(self, model: Transformer, device: str) -> None:
+        self._model = model
+        self._device = device
+
+    def run(
+        self, rows: Sequence[Sequence[int]], positions: Sequence[int], cache: KVCache
+    ) -> Tensor:
+        """Compute the logits that follow each row.
+
+        rows       token ids of each row, in the order of the step that `cache` reserved
+        positions  absolute position of each packed token
+        return     [len(rows), vocab_size]
+        """
+        fault("runner.run")
+        packed = [token_id for row in rows for token_id in row]
+        lasts, end = [], 0
+        for row in rows:
+            end += len(row)
+            lasts.append(end - 1)
+        with torch.inference_mode():
+            logits: Tensor = self._model(
+                torch.tensor(packed, device=self._device),
+                torch.tensor(positions, device=self._device),
+                cache,
+                torch.tensor(lasts, device=self._device),
+            )
+        return logits

@@ -1,0 +1,84 @@
+"""Sampler: logits of a step to one token per row.
+
+A draw depends on (seed, position) alone: neither neighbours nor retries shift random numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+from kvchat.sampling_params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerRow:
+    """How to pick the token at `position` of one sequence; `context` feeds the penalty."""
+
+    params: SamplingParams
+    seed: int
+    position: int
+    context: Sequence[int]
+
+
+def uniform(seed: int, position: int) -> float:
+    """Return a number in [0, 1) that depends on seed and position alone."""
+    digest = blake2b(b"%d|%d" % (seed, position), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
+
+
+def sample(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
+    """Pick one token per row.
+
+    logits  [R, vocab_size] in any float dtype, finite
+    return  R token ids
+
+    Order: repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al.
+    2020), min-p (Nguyen et al. 2024), inverse of the cumulative distribution.
+    """
+    logits = logits.float()
+    penalized = [index for index, row in enumerate(rows) if row.params.repetition_penalty != 1.0]
+    if penalized:
+        logits = logits.clone()
+        for index in penalized:
+            _penalize(logits[index], rows[index])
+    chosen = logits.argmax(-1).tolist()
+    drawing = [index for index, row in enumerate(rows) if row.params.temperature > 0]
+    if drawing:
+        places = torch.tensor(drawing, device=logits.device)
+        drawn = _draw(logits.index_select(0, places), [rows[index] for index in drawing])
+        for index, token_id in zip(drawing, drawn, strict=True):
+            chosen[index] = token_id
+    return [int(token_id) for token_id in chosen]
+
+
+def _penalize(logits: Tensor, row: SamplerRow) -> None:
+    seen = torch.tensor(sorted(set(row.context)), dtype=torch.int64, device=logits.device)
+    if seen.numel() == 0:
+        return
+    values, penalty = logits[seen], row.params.repetition_penalty
+    logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
+
+
+def _draw(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
+
+    vocab_size = logits.shape[1]
+    ordered, token_ids = (logits / column([row.params.temperature for row in rows])).sort(
+        -1, descending=True
+    )
+    probabilities = ordered.softmax(-1)  # [R, V], likeliest first
+    rank = torch.arange(vocab_size, device=logits.device)
+    keep = rank < column([float(row.params.top_k or vocab_size) for row in rows])
+    before = probabilities.cumsum(-1) - probabilities
+    keep &= before < column([row.params.top_p for row in rows])
+    keep &= probabilities >= probabilities[:, :1] * column([row.params.min_p for row in rows])
+    keep[:, 0] = True
+    cumulative = torch.where(keep, probabilities, 0.0).cumsum(-1)  # [R, V]
+    draws = column([uniform(row.seed, row.position) for row in rows])
+    places = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
+    places = torch.minimum(places, keep.sum(-1, keepdim=True) - 1)
+    return [int(token_id) for token_id in token_ids.gather(1, places)[:, 0].tolist()]

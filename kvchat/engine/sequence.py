@@ -1,0 +1,48 @@
+"""Sequence: one conversation's tokens in the engine, and how far they are computed."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kvchat.engine.request import Request, Timing
+from kvchat.kv.cache import SequenceId
+
+
+class SequenceState(Enum):
+    """What the engine does with a sequence."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """Token ids, the cache sequence that holds their keys and values, and the running request.
+
+    `token_ids` may run ahead of the cache: the tokens behind the cache's length are to be computed.
+    `last_used` is a counter, never a clock.
+    """
+
+    owner: str
+    cache_id: SequenceId
+    token_ids: list[int] = field(default_factory=list)
+    state: SequenceState = SequenceState.IDLE
+    request: Request | None = None
+    arrival: int = 0
+    last_used: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_generated_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    def timing(self) -> Timing:
+        """Return counts and seconds of the running request."""
+        return Timing(
+            self.num_prompt_tokens,
+            self.num_cached_tokens,
+            self.num_generated_tokens,
+            self.prefill_seconds,
+            self.decode_seconds,
+        )
