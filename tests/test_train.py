@@ -1,0 +1,214 @@
+"""Training learns, stops, resumes to the same weights, and writes a folder others can load."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from kvchat import train
+from kvchat.kv.contiguous import NoCache
+from kvchat.train import SMOKE, Budget, Progress, Trainer
+from kvchat.training_corpus import END
+from kvchat.training_export import export_model, write_whole
+
+
+def make_trainer(run: tuple[Path, Path], work: Path, *, pause_file: Path | None = None) -> Trainer:
+    """A trainer with its own work folder and the shared tokenizer and token caches."""
+    corpus, shared = run
+    work.mkdir(exist_ok=True)
+    for name in ("tokenizer.model", "tokens"):
+        if not (work / name).exists():
+            (work / name).symlink_to(shared / name)
+    return Trainer(SMOKE, corpus, work, pause_file=pause_file)
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in trainer.parameters]
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole = make_trainer(tiny_run, tmp_path / "whole")
+    assert whole.train(Budget(steps=8))
+    for stop_at in (2, 5, 8):  # inside stage 1, inside stage 2, at the end
+        part = make_trainer(tiny_run, tmp_path / "parts")
+        assert part.resume() == (stop_at > 2)
+        part.train(Budget(steps=8), should_stop=lambda: part.progress.step >= stop_at)  # noqa: B023
+        part.close()
+    resumed = make_trainer(tiny_run, tmp_path / "parts")
+    assert resumed.resume()
+    assert replace(resumed.progress, seconds=0) == replace(whole.progress, seconds=0)
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+    whole.close()
+    resumed.close()
+
+
+def test_steps_after_the_last_checkpoint_are_done_again_alike(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    killed = make_trainer(tiny_run, tmp_path)
+    killed.step()
+    killed.save_checkpoint()
+    killed.step()
+    expected = weights(killed)
+    killed.close()
+    again = make_trainer(tiny_run, tmp_path)
+    again.resume()
+    again.step()
+    again.close()
+    assert all(map(torch.equal, weights(again), expected))
+
+
+def test_the_number_of_workers_changes_no_weight(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    results = []
+    for workers in (1, 2):
+        trainer = Trainer(SMOKE, tiny_run[0], tiny_run[1], workers=workers)
+        for _ in range(3):
+            trainer.step()
+        trainer.close()
+        results.append(weights(trainer))
+    assert all(map(torch.equal, *results))
+
+
+def test_training_lowers_the_loss(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_run, tmp_path)
+    trainer.progress.share = 0.1
+    first = trainer.step()
+    for _ in range(40):
+        last = trainer.step()
+    trainer.close()
+    assert last < 0.8 * first
+
+
+def test_a_checkpoint_of_other_settings_is_refused(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trainer = make_trainer(tiny_run, tmp_path)
+    trainer.save_checkpoint()
+    trainer.config = replace(SMOKE, seed=99)
+    with pytest.raises(SystemExit, match="other settings"):
+        trainer.resume()
+    trainer.close()
+
+
+def test_no_gradient_is_computed_while_the_pause_file_exists(
+    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause_file = tmp_path / "pause"
+    pause_file.touch()
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            pause_file.unlink()
+
+    monkeypatch.setattr("time.sleep", wait)
+    trainer = make_trainer(tiny_run, tmp_path, pause_file=pause_file)
+    trainer.train(Budget(steps=1))
+    trainer.close()
+    assert len(waits) == 3
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    write_whole(path, lambda place: place.write_text("old"))
+
+    def fail(place: Path) -> None:
+        place.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, fail)
+    assert path.read_text() == "old"
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_its_floor(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trainer = make_trainer(tiny_run, tmp_path)
+
+    def factor(share: float) -> float:
+        trainer.progress = Progress(share=share)
+        return trainer.learning_rate_factor()
+
+    assert factor(0.0) < factor(train.WARMUP / 2) < factor(train.WARMUP) == 1.0
+    assert factor(SMOKE.stage_one_share) == 1.0
+    assert factor(0.6) > factor(0.9) > factor(1.0) == pytest.approx(train.FLOOR)
+    trainer.close()
+
+
+def test_a_budget_until_a_moment_is_spent_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    budget, share = Budget(until=1100.0), 0.0
+    for seconds in (10.0, 10.0, 30.0):
+        now += seconds
+        share = budget.advance(share, 0, seconds)
+    assert share == pytest.approx(0.5)
+    now += 40.0  # nothing ran: a pause
+    now += 5.0
+    share = budget.advance(share, 0, 5.0)
+    assert share == pytest.approx(0.75)
+    now += 5.0
+    assert budget.advance(share, 0, 5.0) == 1.0
+
+
+def test_a_budget_in_minutes_counts_training_time_only() -> None:
+    budget = Budget(minutes=2.0)
+    assert budget.advance(0.25, 0, 30.0) == pytest.approx(0.5)
+    assert budget.advance(0.9, 0, 30.0) == 1.0
+
+
+def test_the_exported_folder_gives_equal_logits_in_transformers(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import transformers
+
+    trainer = make_trainer(tiny_run, tmp_path)
+    trainer.step()
+    trainer.close()
+    export_model(trainer.model, trainer.tokenizer_path, tmp_path / "folder")
+    other = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "folder", dtype=torch.float32
+    )
+    with torch.no_grad():
+        for parameter in trainer.parameters:
+            parameter.copy_(parameter.to(torch.bfloat16))
+        ids = torch.randint(8, SMOKE.vocab_size, (70,), generator=torch.Generator().manual_seed(3))
+        cache = NoCache(trainer.model.config.kv_spec())
+        cache.reserve([(cache.open(), 70)])
+        ours = trainer.model(ids, torch.arange(70), cache)
+        theirs = other(ids[None]).logits[0]
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert other.generation_config.eos_token_id == END
+
+
+def test_the_command_trains_resumes_and_exports(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "weights"
+    arguments = ["--corpus", str(tiny_run[0]), "--work", str(tmp_path), "--out", str(out)]
+    assert train.main([*arguments, "--smoke", "--steps", "2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    ]
+    first = (out / "model.safetensors").read_bytes()
+    assert train.main([*arguments, "--smoke", "--export-only"]) == 0
+    assert (out / "model.safetensors").read_bytes() == first
+    assert "validation, bits per byte" in (tmp_path / "train.log").read_text()
+
+
+def test_a_clock_time_is_the_next_one_to_come() -> None:
+    moment = train.parse_moment("12:34")
+    assert 0 < moment - time.time() <= 24 * 3600
+    assert time.gmtime(moment)[3:5] == (12, 34)
