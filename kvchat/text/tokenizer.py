@@ -84,6 +84,9 @@ class Tokenizer:
         self._cutter = TokenCutter([*others, *controls])
         self._soft_cutter = TokenCutter(soft)
         self._all_cutter = TokenCutter([*others, *controls, *soft])
+        self._blanks_first = not self._prefixes_each_run and not any(
+            BLANK in token.content for token in (*others, *controls, *soft)
+        )
         self._hard_ids = frozenset(token.id for token in (*others, *controls))
         self._rstrip_ids = frozenset(token.id for token in (*others, *controls) if token.rstrip)
         self.control_ids: frozenset[int] = frozenset(token.id for token in (*controls, *soft)) - {
@@ -152,13 +155,14 @@ class Tokenizer:
 
     def encode_rendered(self, text: str) -> list[int]:
         """Return the ids of a whole rendered prompt, in which user text is masked."""
-        return self._encode(clean(text), at_start=True, follows_text=False)
+        return self._encode(self._prepare(text), at_start=True, follows_text=False)
 
     def encode_continuation(self, text: str, last_id: int) -> list[int]:
         """Return the ids of rendered text that goes on behind ids that end with `last_id`."""
+        text = self._prepare(text)
         if last_id in self._rstrip_ids:
             text = text.lstrip()
-        return self._encode(clean(text), at_start=False, follows_text=last_id not in self._hard_ids)
+        return self._encode(text, at_start=False, follows_text=last_id not in self._hard_ids)
 
     def mask(self, text: str, *, of_reply: bool = False) -> str:
         """Return a user's text with each look-alike of a control token as one private character.
@@ -183,9 +187,14 @@ class Tokenizer:
         """
         return [
             (segment.start, segment.end, segment.token.id)
-            for segment in self._all_cutter.cut(text)
+            for segment in self._all_cutter.cut(self._prepare(text))
             if segment.token is not None and segment.token.id in self.control_ids
         ]
+
+    def _prepare(self, text: str) -> str:
+        """Return text as it is cut, of the same length; a token may eat any written blank."""
+        text = clean(text)
+        return text.replace(BLANK, " ") if self._blanks_first else text
 
     def _encode(self, text: str, *, at_start: bool, follows_text: bool) -> list[int]:
         ids: list[int] = []
