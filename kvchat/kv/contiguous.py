@@ -99,7 +99,11 @@ class ContiguousCache(KVCache):
         self._step: ContiguousStep | None = None
 
     def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
-        """Start an empty sequence."""
+        """Start an empty sequence; raises InvalidArgument for an impossible window or sinks."""
+        if window is not None and window < 1:
+            raise InvalidArgument(f"window is {window}, but it must be at least 1.")
+        if sinks < 0:
+            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
         sequence = SequenceId(self._next_id)
         self._next_id += 1
         self._sequences[sequence] = _Sequence(window, sinks)
@@ -253,6 +257,9 @@ class DynamicCache(ContiguousCache):
         stored = self._stored.get((sequence, layer_index))
         if stored is not None:
             key, value = torch.cat((stored[0], key)), torch.cat((stored[1], value))
+        else:
+            # A view of the packed batch would keep the tokens of all its rows alive.
+            key, value = key.clone(), value.clone()
         self._stored[sequence, layer_index] = key, value
         return key, value
 
@@ -315,7 +322,7 @@ class StaticCache(ContiguousCache):
 
         key, value      [n, num_kv_heads, dim]
         cache_position  [n] int64, slots to write
-        return          two tensors [max_length, num_kv_heads, dim]; unwritten slots are zero
+        return          two tensors [max_length, num_kv_heads, dim]; never written slots are zero
         """
         stored_key, stored_value = self._stored[sequence][layer_index]
         self._write(stored_key, cache_position, key)
