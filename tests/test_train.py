@@ -110,7 +110,7 @@ def test_no_gradient_is_computed_while_the_pause_file_exists(
 
     monkeypatch.setattr("time.sleep", wait)
     trainer = make_trainer(tiny_run, tmp_path, pause_file=pause_file)
-    trainer.train(Budget(steps=1))
+    trainer.step()
     trainer.close()
     assert len(waits) == 3
 
