@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kvchat.errors import DataDirInUse, NotSaving, fault
 
-_STUMP_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_STUMP_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp(-journal|-wal|-shm)?")
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -26,7 +26,7 @@ def write_durably(path: Path, content: bytes) -> None:
     Whatever stood at `path` before, a link included, is replaced in one step; until then it stays
     readable. Raises OSError, after which `path` is as before and no temporary file is left.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_name(path)
     fault("file.create")
     descriptor = os.open(temporary, os.O_WRONLY | _NEW_FILE, 0o600)
     try:
@@ -44,6 +44,25 @@ def write_durably(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    fault("file.fsync_directory")
+    _flush_directory(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return an unused name beside `path` for what will become it; `remove_stumps` knows it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def adopt_durably(temporary: Path, path: Path) -> None:
+    """Give a complete file of ours its name, with its content on disk first; raises OSError."""
+    descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fault("file.fsync")
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
+    fault("file.rename")
+    os.rename(temporary, path)
     fault("file.fsync_directory")
     _flush_directory(path.parent)
 

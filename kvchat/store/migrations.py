@@ -1,0 +1,98 @@
+"""How the schema of the chat database came to be: numbered steps, only ever added to.
+
+Each step runs in one transaction together with the row that records it, so a crash leaves the
+schema before it or after it. A released step is never edited.
+"""
+
+import sqlite3
+from collections.abc import Callable
+
+from kvchat.errors import fault
+
+APPLICATION_ID = 0x6B766368
+"""Marks a SQLite file as a chat database: "kvch" in the file's header."""
+
+
+def m001_sessions_and_messages(connection: sqlite3.Connection) -> None:
+    """Message trees, and the sessions that point into them."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("""
+        CREATE TABLE messages (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tree_id TEXT NOT NULL,
+            parent_id TEXT REFERENCES messages (id),
+            depth INTEGER NOT NULL,
+            role TEXT NOT NULL CHECK (role IN ('user', 'assistant')),
+            text TEXT NOT NULL,
+            token_ids BLOB NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('done', 'streaming', 'interrupted', 'failed')),
+            created_at REAL NOT NULL,
+            model_name TEXT,
+            seed TEXT,
+            finish_reason TEXT,
+            error TEXT,
+            num_cached_tokens INTEGER NOT NULL,
+            decode_tokens_per_second REAL NOT NULL
+        )""")
+    connection.execute("CREATE INDEX messages_by_parent ON messages (tree_id, parent_id, number)")
+    connection.execute(
+        "CREATE INDEX messages_streaming ON messages (state) WHERE state = 'streaming'"
+    )
+    connection.execute("""
+        CREATE TABLE sessions (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            tree_id TEXT NOT NULL,
+            title TEXT NOT NULL,
+            system TEXT,
+            sampling TEXT NOT NULL,
+            window INTEGER,
+            sinks INTEGER NOT NULL,
+            tip_id TEXT REFERENCES messages (id),
+            origin_id TEXT,
+            tag_index INTEGER NOT NULL,
+            created_at REAL NOT NULL,
+            template_date TEXT,
+            draft TEXT NOT NULL,
+            deleted_at REAL,
+            use_order INTEGER NOT NULL,
+            undo_tips TEXT NOT NULL DEFAULT '[]'
+        )""")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_sessions_and_messages,)
+
+
+def schema_number(connection: sqlite3.Connection) -> int:
+    """Return the number of the last step this database has seen; 0 for an empty one."""
+    tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'")
+    if tables.fetchone() is None:
+        return 0
+    (number,) = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
+    return int(number)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older or empty database to the schema of this program.
+
+    The connection must not be in a transaction. Whatever SQLite raises passes through, with the
+    step that failed undone and the steps before it kept.
+    """
+    applied = schema_number(connection)
+    for number, step in enumerate(MIGRATIONS, start=1):
+        if number <= applied:
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT)"
+            )
+            step(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, step.__name__))
+            fault("db.migrate")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
