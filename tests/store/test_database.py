@@ -456,6 +456,14 @@ def test_a_cut_or_overwritten_database_never_opens_as_an_empty_one(path: Path) -
                 database.close()
 
 
+def test_a_damaged_page_anywhere_is_found_when_the_file_is_opened(path: Path) -> None:
+    content = whole(path)
+    for place in range(4096, len(content), 4096):
+        path.write_bytes(content[:place] + b"\xff" * 4096 + content[place + 4096 :])
+        with pytest.raises(DatabaseDamaged):
+            Database(path)
+
+
 def test_a_damaged_file_with_a_log_beside_it_is_left_as_it_is(path: Path, tmp_path: Path) -> None:
     content = whole(path)
     database = Database(path)
