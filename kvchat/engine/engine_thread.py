@@ -10,11 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from kvchat.engine.engine import Engine
+from kvchat.engine.sequence import SequenceState
 from kvchat.errors import EngineStopped, KVChatError
 from kvchat.kv.pool_view import PoolView
+
+if TYPE_CHECKING:
+    from kvchat.engine.engine import Engine, SequenceStats
 
 Result = TypeVar("Result")
 VIEW_SECONDS = 0.2
@@ -32,9 +35,9 @@ class EngineThread:
 
     def __init__(
         self,
-        build: Callable[[], Engine],
+        build: Callable[[], "Engine"],
         *,
-        on_ready: Callable[[Engine], None],
+        on_ready: Callable[["Engine"], None],
         on_ended: Callable[[str | None], None],
     ) -> None:
         self._build = build
@@ -49,17 +52,19 @@ class EngineThread:
         self._wants_view = False
         self._viewed_steps = -1
         self.view: PoolView | None = None
+        self.progress: dict[str, SequenceStats] = {}
+        """Sequences that run or wait, as of the last step; replaced, never changed."""
         self._thread = threading.Thread(target=self._run, name="kvchat-engine", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def call(self, command: Callable[[Engine], Result]) -> "Future[Result]":
+    def call(self, command: Callable[["Engine"], Result]) -> "Future[Result]":
         """Queue a command and return a future of its result, which may hold EngineStopped."""
         future: Future[Result] = Future()
 
-        def run(engine: Engine | None) -> None:
+        def run(engine: "Engine | None") -> None:
             if engine is None:
                 sentence = "The engine has stopped; all text is saved. Start kvchat again."
                 future.set_exception(EngineStopped(sentence))
@@ -116,7 +121,7 @@ class EngineThread:
             command(None)
         self._on_ended(sentence)
 
-    def _serve(self, engine: Engine) -> None:
+    def _serve(self, engine: "Engine") -> None:
         while True:
             self._wake.clear()
             num_commands = len(self._commands)
@@ -128,14 +133,20 @@ class EngineThread:
                 return
             if engine.has_work:
                 engine.step()
+            if num_commands or self.progress or engine.has_work:
+                self.progress = {
+                    stats.owner: stats
+                    for stats in engine.stats()
+                    if stats.state is not SequenceState.IDLE
+                }
             self._publish_view(engine)
             if not engine.has_work and not self._commands and not self._is_closing:
                 self._wake.wait(VIEW_SECONDS if self._is_view_stale(engine) else None)
 
-    def _is_view_stale(self, engine: Engine) -> bool:
+    def _is_view_stale(self, engine: "Engine") -> bool:
         return self._wants_view and self._viewed_steps != engine.num_steps
 
-    def _publish_view(self, engine: Engine) -> None:
+    def _publish_view(self, engine: "Engine") -> None:
         now = monotonic()
         if self._is_view_stale(engine) and now >= self._view_due:
             self.view = engine.cache.pool_view()

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from kvchat.engine.request import Request, Timing
-from kvchat.kv.cache import SequenceId
+
+if TYPE_CHECKING:
+    from kvchat.kv.cache import SequenceId
 
 
 class SequenceState(Enum):
@@ -25,7 +28,7 @@ class Sequence:
     """
 
     owner: str
-    cache_id: SequenceId
+    cache_id: "SequenceId"
     token_ids: list[int] = field(default_factory=list)
     state: SequenceState = SequenceState.IDLE
     request: Request | None = None

@@ -13,6 +13,18 @@ from kvchat.text.continuation import extend
 from kvchat.text.tokenizer import Tokenizer
 
 
+def path_lengths(path: Sequence[MessageNode]) -> list[int]:
+    """Return for each message how many token ids the path has up to its end."""
+    lengths: list[int] = []
+    length = 0
+    for node in path:
+        new = node.token_ids
+        is_rewriting = bool(new) and new[0] < 0
+        length = -new[0] - 1 + len(new) - 1 if is_rewriting else length + len(new)
+        lengths.append(length)
+    return lengths
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """All token ids of a request, and what the new user message adds to its parent's.

@@ -225,6 +225,11 @@ class Database:
                 (session_id,),
             )
 
+    def insert_message(self, row: MessageRow) -> None:
+        """Add a node that no session stands on yet."""
+        with self._transaction() as connection:
+            _insert_message(connection, row)
+
     def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
         """Record the token ids of a message that was stored before they were known."""
         with self._transaction() as connection:

@@ -60,7 +60,7 @@ class StreamDetokenizer:
 
     `stop` holds strings that end the text: it is cut before the one that is complete first (of
     several that end together, the longest), however the text was split into tokens. After that
-    `stopped` is True and everything pushed is dropped.
+    `has_stopped` is True and everything pushed is dropped.
     """
 
     __slots__ = ("_at_start", "_held", "_longest", "_pending", "_stop", "_table", "stop_string")
@@ -76,7 +76,7 @@ class StreamDetokenizer:
         """The stop string that ended the text, or None."""
 
     @property
-    def stopped(self) -> bool:
+    def has_stopped(self) -> bool:
         """Whether a stop string ended the text."""
         return self.stop_string is not None
 

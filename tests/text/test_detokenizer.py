@@ -81,20 +81,20 @@ def test_text_that_may_begin_a_stop_string_is_held_back() -> None:
     detokenizer = StreamDetokenizer(byte_table("He", "llo\nUs", "ed", "er:", "..."), ("\nUser:",))
     assert [detokenizer.push(token_id) for token_id in (256, 257, 258)] == ["He", "llo", "\nUsed"]
     assert [detokenizer.push(token_id) for token_id in (257, 259, 256)] == ["llo", "", ""]
-    assert detokenizer.stopped and detokenizer.stop_string == "\nUser:"
+    assert detokenizer.has_stopped and detokenizer.stop_string == "\nUser:"
     assert detokenizer.flush() == ""
 
 
 def test_held_text_is_given_at_the_end() -> None:
     detokenizer = StreamDetokenizer(byte_table("a sto"), ("stop",))
     assert (detokenizer.push(256), detokenizer.flush()) == ("a ", "sto")
-    assert not detokenizer.stopped
+    assert not detokenizer.has_stopped
 
 
 def test_a_stop_string_may_be_completed_by_the_flush() -> None:
     detokenizer = StreamDetokenizer(byte_table("a"), ("\ufffd",))
     assert (detokenizer.push(256), detokenizer.push(0xE2), detokenizer.flush()) == ("a", "", "")
-    assert detokenizer.stopped
+    assert detokenizer.has_stopped
 
 
 @settings(deadline=None, max_examples=300)
@@ -115,4 +115,4 @@ def test_stop_strings_cut_at_the_same_place_however_the_text_is_split(
         start = min(ends[0] - len(s) for s in stop if text[: ends[0]].endswith(s))
         expected = text[:start]
     assert stream(detokenizer, list(range(256, 256 + len(words)))) == expected
-    assert detokenizer.stopped == bool(ends)
+    assert detokenizer.has_stopped == bool(ends)
