@@ -6,7 +6,7 @@ loaded on the engine thread, while messages already queue.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
@@ -99,6 +99,10 @@ class ChatRuntime:
     pool_bytes  size of the block pool; None takes a quarter of the free memory, at most 2 GiB
     data_dir    where chats are stored; None is the usual place for this system
     save        False keeps everything in memory and needs no data directory
+    threads     CPU threads of torch; None takes the physical cores
+    window      window of new sessions; 'default' is the model's, None sees everything
+    sinks       first tokens that windows of new sessions keep; None is the system prompt
+    sampling    fields of SamplingParams that replace what the model advises
 
     Raises ModelError for a folder that cannot be loaded, DataDirInUse, DatabaseDamaged, NotSaving.
     """
@@ -115,6 +119,9 @@ class ChatRuntime:
         data_dir: Path | None = None,
         save: bool = True,
         threads: int | None = None,
+        window: int | Literal["default"] | None = "default",
+        sinks: int | None = None,
+        sampling: Mapping[str, object] | None = None,
     ) -> None:
         if not 8 <= block_size <= 256 or block_size & (block_size - 1):
             raise InvalidArgument(
@@ -135,6 +142,11 @@ class ChatRuntime:
         config = self._folder.config
         # The bundled model talks for ever: its system prompt and the last part of its context.
         default_window = config.max_position * 3 // 4 if self._is_bundled else None
+        if window != "default":
+            self._check_window(window)
+            default_window = window
+        self._sinks = sinks
+        self._sampling = self._advised_sampling().with_values(sampling or {})
         name = "kvchat's built-in model" if self._is_bundled else self._folder.name
         self._status = RuntimeStatus(
             "loading",
@@ -187,10 +199,8 @@ class ChatRuntime:
         fills the context; sinks None keeps the system prompt. Raises InvalidArgument.
         """
         wanted = self._status.default_window if window == "default" else window
-        if wanted is not None and not 1 <= wanted <= self._status.context_tokens:
-            raise InvalidArgument(
-                f"window is {wanted}, but it must be 1 to {self._status.context_tokens} tokens."
-            )
+        self._check_window(wanted)
+        sinks = self._sinks if sinks is None else sinks
         if sinks is not None and sinks < 0:
             raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
         with self._lock:
@@ -200,7 +210,7 @@ class ChatRuntime:
                 tree_id=new_id(),
                 title=title or "",
                 system=None if system is None else storable(system),
-                sampling=(sampling or self._default_sampling()).to_dict(),
+                sampling=(sampling or self._sampling).to_dict(),
                 window=wanted,
                 sinks=AUTO_SINKS if sinks is None else sinks,
                 tag_index=self.next_tag_index(),
@@ -626,7 +636,12 @@ class ChatRuntime:
 
     # Pieces
 
-    def _default_sampling(self) -> SamplingParams:
+    def _check_window(self, window: int | None) -> None:
+        limit = self._folder.config.max_position
+        if window is not None and not 1 <= window <= limit:
+            raise InvalidArgument(f"window is {window}, but it must be 1 to {limit} tokens.")
+
+    def _advised_sampling(self) -> SamplingParams:
         advised = self._folder.generation
         names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
         values = {name: getattr(advised, name) for name in names}
