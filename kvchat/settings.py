@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 
+from kvchat.device import parse_size
 from kvchat.durable_files import private_dir, write_durably
 from kvchat.errors import InvalidArgument
 from kvchat.sampling_params import SamplingParams
@@ -24,24 +25,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 SIDEBAR_MODES = ("auto", "shown", "hidden")
 SAMPLING_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of a size such as `512MiB`, `2 GB` or `1048576`.
-
-    K, M, G and T are powers of 1000, with an `i` of 1024. Raises InvalidArgument.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise InvalidArgument(f"{text!r} is not a size; write it like 512MiB or 2GB.")
-    number, prefix, binary = match.groups()
-    exponent = "KMGT".index(prefix.upper()) + 1 if prefix else 0
-    num_bytes = float(number) * (1024 if binary else 1000) ** exponent
-    if not 1 <= num_bytes < 1 << 62:
-        raise InvalidArgument(f"{text!r} is not a possible size; write it like 512MiB or 2GB.")
-    return int(num_bytes)
 
 
 @dataclass(frozen=True, slots=True)
