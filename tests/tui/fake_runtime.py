@@ -10,28 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 
-from kvchat.errors import KVChatError, SessionBusy, SessionNotFound
+from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionNotFound
 from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
 from kvchat.sampling_params import SamplingParams
-
-
-class SessionState(Enum):
-    IDLE = 0
-    LOADING = 1
-    WAITING = 2
-    PREFILL = 3
-    STREAMING = 4
-    ERROR = 5
-
-
-class MessageState(Enum):
-    DONE = 0
-    STREAMING = 1
-    INTERRUPTED = 2
-    FAILED = 3
+from kvchat.session.message import MessageState
+from kvchat.session.session import SessionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +138,7 @@ class FakeSession:
         self.id = f"session-{number}"
         self.hue_index = number
         self.tag = chr(ord("A") + number % 26)
-        self.title = title or ""
+        self.title = title or "New chat"
         self.system: str | None = kept.get("system")
         self.sampling: SamplingParams = kept.get("sampling") or SamplingParams()
         self.window: int | None = kept.get("window")
@@ -173,8 +158,9 @@ class FakeSession:
     def set_sampling(self, params: SamplingParams) -> None:
         self.sampling = params
 
-    def set_window(self, window: int | None, sinks: int | None = None) -> None:
-        self.window, self.sinks = window, sinks or 0
+    @property
+    def num_messages(self) -> int:
+        return len(self.path())
 
     def path(self) -> list[str]:
         path: list[str] = []
@@ -216,6 +202,8 @@ class FakeSession:
             raise self.runtime.refuses
         self.past.clear()
         self.tip = self.runtime.add("user", text, self.tip)
+        if self.title == "New chat":
+            self.title = text[:48]
         return self._answer(text)
 
     def _answer(self, text: str) -> FakeReply:
@@ -235,13 +223,19 @@ class FakeSession:
     def fork(self, at: str | int | None = None, title: str | None = None) -> "FakeSession":
         tip = at if isinstance(at, str) else self.tip
         return self.runtime.add_session(
-            title, tip=tip, origin=self.id, sampling=self.sampling, copied=self
+            title or f"{self.title} fork",
+            tip=tip,
+            origin=self.id,
+            sampling=self.sampling,
+            copied=self,
         )
 
     def rewind(self, *, turns: int | None = None, to: str | None = None) -> FakeRewindPlan:
         self.stop()
         self.past.append(self.tip)
         if to is not None:
+            if to and to not in self.path():
+                raise InvalidArgument("This message is not part of the session as it stands.")
             self.tip = to or None
         else:
             for _ in range(turns or 0):
@@ -275,6 +269,12 @@ class FakeSession:
         parent = nodes[message_id].parent_id
         return tuple(key for key, node in nodes.items() if node.parent_id == parent
                      and (parent is not None or key == message_id))  # fmt: skip
+
+    def show_sibling(self, message_id: str) -> None:
+        if self.is_running:
+            raise SessionBusy("A reply is still running.")
+        self.past.append(self.tip)
+        self.tip = message_id
 
     def delete(self) -> None:
         self.stop()
@@ -352,7 +352,10 @@ class FakeRuntime:
     def new_session(self, title: str | None = None, *, system: str | None = None,
                     sampling: SamplingParams | None = None, window: Any = "default",
                     sinks: int | None = None) -> FakeSession:  # fmt: skip
-        return self.add_session(title, system=system, sampling=sampling)
+        return self.add_session(
+            title, system=system, sampling=sampling,
+            window=None if window == "default" else window,
+        )  # fmt: skip
 
     def open_session(self, session_id: str) -> FakeSession:
         for session in self.open_sessions:

@@ -1,0 +1,179 @@
+"""KVChatApp: the terminal app around one ChatScreen, and `run`, which gives the terminal back.
+
+The runtime is made after the first frame, away from the event loop, so that the prompt works at
+once. Knows no model and never imports torch.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+
+from kvchat.clean_text import clean
+from kvchat.errors import KVChatError
+from kvchat.settings import Settings
+from kvchat.tui.commands import Registry
+from kvchat.tui.glyphs import ASCII, UNICODE
+from kvchat.tui.screens.chat import ChatScreen
+from kvchat.tui.terminal import end_signals, repair_input
+from kvchat.tui.themes import PALETTES, LineStyles, palette_named
+
+if TYPE_CHECKING:
+    from kvchat.runtime import ChatRuntime
+
+Answer = TypeVar("Answer")
+CLOSE_SECONDS = 10.0
+
+
+class KVChatApp(App[int], inherit_bindings=False):
+    """The app: settings, theme, runtime; everything visible is the chat screen's.
+
+    `runtime` is a runtime, or what makes one: then it is called once, on another thread, after
+    the first frame. Raises InvalidArgument when `[keys]` of the settings make no sense.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "kvchat"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self,
+        runtime: "ChatRuntime | Callable[[], ChatRuntime]",
+        settings: Settings | None = None,
+        *,
+        first_prompt: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        repair_input()
+        self.settings = settings or Settings()
+        self.registry = Registry(self.settings.keys)
+        self.glyphs = ASCII if self.settings.ascii else UNICODE
+        self.clock = clock
+        self.runtime: ChatRuntime | None = None
+        self.failure: KVChatError | None = None
+        self._make_runtime = runtime
+        self._first_prompt = first_prompt
+        palette = palette_named(self.settings.theme)
+        self.line_styles = LineStyles(palette)
+        super().__init__()
+        self.animation_level = "none"
+        for each in PALETTES.values():
+            self.register_theme(each.theme)
+        self.theme = palette.theme.name
+        self.set_class(self.settings.ascii, "-ascii")
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the chat screen."""
+        return ChatScreen()
+
+    @property
+    def chat(self) -> ChatScreen:
+        """The chat screen, also while something is open above it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ChatScreen)
+        return screen
+
+    def on_mount(self) -> None:
+        """Start the runtime once the first frame is out."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        if callable(self._make_runtime):
+            self.run_worker(self._start(self._make_runtime), exit_on_error=False)
+        else:
+            self._take(self._make_runtime)
+
+    async def _start(self, make_runtime: "Callable[[], ChatRuntime]") -> None:
+        try:
+            runtime = await asyncio.to_thread(make_runtime)
+        except KVChatError as error:
+            self.failure = error
+            self.exit(return_code=error.exit_status)
+            return
+        except Exception as error:  # a worker would swallow it; the app cannot go on without
+            self._handle_exception(error)
+            return
+        self._take(runtime)
+
+    def _take(self, runtime: "ChatRuntime") -> None:
+        self.runtime = runtime
+        self.chat.start(runtime, self._first_prompt)
+
+    async def ask(self, question: Callable[[], Answer]) -> Answer | None:
+        """Return what the engine answers, without holding up the screen; None if it cannot.
+
+        Before the model is loaded the engine would not answer, and the app could not end.
+        """
+        if self.runtime is None or self.runtime.status().state != "ready":
+            return None
+        try:
+            return await asyncio.to_thread(question)
+        except KVChatError as error:
+            self.chat.notice(error.sentence, "error")
+            return None
+
+    def leave(self, return_code: int = 0) -> None:
+        """End the app; sessions deleted but not yet forgotten are deleted now."""
+        self.chat.finish_deleting(float("inf"))
+        self.exit(return_code=return_code)
+
+    async def action_quit(self) -> None:
+        """End the app."""
+        self.leave()
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a toast; its text is cleaned and never markup."""
+        super().notify(
+            clean(message), title=clean(title), severity=severity, timeout=timeout, markup=False
+        )
+
+    def watch_theme(self, theme: str) -> None:
+        """Draw the lines in the colours of another theme."""
+        if theme in PALETTES and self.line_styles.palette.theme.name != theme:
+            self.line_styles = LineStyles(PALETTES[theme])
+            if self.is_running:
+                self.chat.restyle()
+
+
+def run(
+    make_runtime: "Callable[[], ChatRuntime]",
+    settings: Settings | None = None,
+    *,
+    first_prompt: str | None = None,
+) -> int:
+    """Run the app until the user leaves or a signal ends it; return the exit status.
+
+    `make_runtime` is called once after the first frame, on another thread. What it refuses is
+    written to stderr once the terminal is back. The runtime is closed here.
+    """
+    app = KVChatApp(make_runtime, settings, first_prompt=first_prompt)
+
+    def end(status: int) -> None:
+        loop = getattr(app, "_loop", None)
+        if loop is not None and app.is_running:
+            loop.call_soon_threadsafe(app.leave, status)
+
+    try:
+        with end_signals(end):
+            app.run()
+    finally:
+        if app.runtime is not None:
+            app.runtime.close(timeout=CLOSE_SECONDS)
+    if app.failure is not None:
+        print(clean(app.failure.sentence), file=sys.stderr)
+    return app.return_code or 0

@@ -1,0 +1,316 @@
+"""The one list of commands: keys, slash commands, palette, footer and help all come from it.
+
+`Registry` applies the user's `[keys]` and checks it once, at start. What a command does stands in
+`actions`; here is only what it is called and when it applies.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from kvchat.errors import InvalidArgument
+from kvchat.tui import actions
+
+if TYPE_CHECKING:
+    from kvchat.tui.screens.chat import ChatScreen
+
+Where = Literal["chat", "prompt", "message"]
+Run = Callable[["ChatScreen", str], None]
+Applies = Callable[["ChatScreen", str], bool]
+
+NEVER_BOUND = {
+    "ctrl+h": "it is Backspace",
+    "ctrl+i": "it is Tab",
+    "ctrl+m": "it is Enter",
+    "ctrl+left_square_bracket": "it is Esc",
+    "ctrl+a": "it is the prefix of screen",
+    "ctrl+b": "it is the prefix of tmux",
+    "ctrl+z": "it is undo and suspend",
+    "ctrl+backslash": "it is quit in terminals",
+    "f10": "terminals take it",
+    "f11": "terminals take it",
+    "ctrl+pageup": "terminals take it",
+    "ctrl+pagedown": "terminals take it",
+    "ctrl+tab": "terminals take it",
+    "alt+b": "it arrives as Ctrl+Left",
+    "alt+f": "it arrives as Ctrl+Right",
+}
+
+
+def _always(_chat: "ChatScreen", _key: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing the user can do, and every way to do it."""
+
+    id: str
+    title: str
+    run: Run
+    help: str = ""
+    keys: tuple[str, ...] = ()
+    slash: str = ""
+    aliases: tuple[str, ...] = ()
+    args: str = ""
+    where: Where = "chat"
+    footer: str = ""
+    """A short word for the footer; only there if there is room."""
+    shown_keys: str = ""
+    """How the keys are written where their names would not do."""
+    applies: Applies = field(default=_always)
+    """Whether the key means this command now; otherwise it goes on to the widget."""
+    in_palette: bool = True
+
+    @property
+    def key_text(self) -> str:
+        """The keys as the help shows them."""
+        return self.shown_keys or " ".join(display_key(key) for key in self.keys)
+
+
+COMMANDS: tuple[Command, ...] = (
+    # -- the prompt
+    Command("prompt.send", "Send; while a reply runs, wait in line", actions.send,
+            keys=("enter",), where="prompt", in_palette=False),
+    Command("prompt.newline", "New line", actions.newline,
+            help="A backslash before Enter does the same in every terminal.",
+            keys=("ctrl+j", "shift+enter", "alt+enter"), where="prompt", in_palette=False),
+    Command("prompt.history_older", "Older prompt", actions.history_older, keys=("up",),
+            where="prompt", applies=actions.at_first_line, in_palette=False),
+    Command("prompt.history_newer", "Newer prompt", actions.history_newer, keys=("down",),
+            where="prompt", applies=actions.at_last_line, in_palette=False),
+    Command("prompt.complete", "Complete the command", actions.complete, keys=("tab",),
+            where="prompt", applies=actions.has_hints, in_palette=False),
+    Command("prompt.expand", "Show a paste as text", actions.expand_paste, keys=("ctrl+o",),
+            where="prompt", applies=actions.has_chip, in_palette=False),
+    # -- everywhere
+    Command("app.back", "Close, leave, or stop this reply", actions.back, keys=("escape",),
+            footer="stop", in_palette=False),
+    Command("app.interrupt", "Copy the selection, clear the prompt, stop; twice: quit",
+            actions.interrupt, keys=("ctrl+c",), in_palette=False),
+    Command("session.new", "New session", actions.new_session, keys=("ctrl+n",), slash="new",
+            args="[title]", footer="new"),
+    Command("session.switch", "Switch session", actions.switch_session, keys=("ctrl+s",),
+            slash="sessions", aliases=("resume",), footer="sessions"),
+    Command("session.go", "Go to the n-th session", actions.go_to_session,
+            keys=tuple(f"alt+{digit}" for digit in range(1, 10)), shown_keys="alt+1…9",
+            in_palette=False),
+    Command("session.next_unread", "Next unread session", actions.next_unread, keys=("alt+u",)),
+    Command("session.previous", "Previous session", actions.previous_session,
+            keys=("alt+pageup",)),
+    Command("session.next", "Next session", actions.next_session, keys=("alt+pagedown",)),
+    Command("session.rename", "Rename this session", actions.rename, slash="rename",
+            args="TITLE"),
+    Command("session.fork", "Fork: a new session from here, sharing every block",
+            actions.fork, slash="fork", aliases=("branch",), args="[title]"),
+    Command("message.rewind_menu", "Rewind to an earlier message", actions.rewind,
+            help="Nothing is lost: /undo brings back what followed.", slash="rewind",
+            args="[n]", shown_keys="esc esc"),
+    Command("session.undo", "Undo the last rewind, retry, clear or delete", actions.undo,
+            slash="undo"),
+    Command("message.retry", "Another reply to the last message", actions.retry, slash="retry",
+            aliases=("regenerate",), args="[name=value …]"),
+    Command("session.clear", "Start again from the root; nothing is lost", actions.clear,
+            slash="clear"),
+    Command("session.delete", "Delete this session", actions.delete, slash="delete",
+            help="Asks first; /undo brings it back for ten seconds."),
+    Command("chat.stop", "Stop this reply, keep its text", actions.stop, slash="stop"),
+    Command("session.sampling", "Sampling of this session", actions.set_sampling, slash="set",
+            aliases=("params",), args="[NAME VALUE]",
+            help="temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop"),
+    Command("session.system", "New session with this system prompt", actions.system_prompt,
+            slash="system", args="[TEXT]"),
+    Command("session.window", "How far the model looks back; N: a new session", actions.window,
+            slash="window", args="[N|off] [sinks=S]"),
+    Command("message.copy_reply", "Copy the last reply", actions.copy_reply, slash="copy",
+            args="[n] [code]"),
+    Command("view.blocks", "Block panel on, off", actions.toggle_blocks, keys=("f3",),
+            slash="blocks", footer="blocks"),
+    Command("view.sidebar", "Sidebar on, off", actions.toggle_sidebar, keys=("f4",)),
+    Command("view.theme", "Dark or light theme", actions.switch_theme, slash="theme",
+            args="[dark|light]"),
+    Command("view.redraw", "Draw everything again", actions.redraw, keys=("ctrl+l",)),
+    Command("session.stats", "Figures of this session and the pool", actions.show_stats,
+            slash="stats"),
+    Command("app.palette", "All commands", actions.open_palette, keys=("ctrl+p",),
+            footer="commands", in_palette=False),
+    Command("app.help", "Help", actions.show_help, keys=("f1",), slash="help",
+            aliases=("keys",), footer="help"),
+    Command("app.help_key", "Help", actions.show_help, keys=("question_mark",),
+            applies=actions.is_prompt_empty, shown_keys="?", in_palette=False),
+    Command("app.quit", "Quit; running replies are kept as interrupted", actions.quit_app,
+            keys=("ctrl+q",), slash="quit", aliases=("exit", "bye")),
+    Command("app.quit_if_empty", "Quit when the prompt is empty", actions.quit_app,
+            keys=("ctrl+d",), where="prompt", applies=actions.is_prompt_empty,
+            in_palette=False),
+    # -- reading
+    Command("chat.page_up", "Scroll a page up", actions.page_up, keys=("pageup",),
+            in_palette=False),
+    Command("chat.page_down", "Scroll a page down", actions.page_down, keys=("pagedown",),
+            in_palette=False),
+    Command("chat.line_up", "Scroll a line up", actions.line_up, keys=("shift+up",),
+            where="prompt", applies=actions.is_one_line, in_palette=False),
+    Command("chat.line_down", "Scroll a line down", actions.line_down, keys=("shift+down",),
+            where="prompt", applies=actions.is_one_line, in_palette=False),
+    Command("chat.top", "Scroll to the first message", actions.scroll_top, keys=("ctrl+home",),
+            in_palette=False),
+    Command("chat.bottom", "Scroll to the end and follow", actions.follow, keys=("ctrl+end",),
+            in_palette=False),
+    Command("chat.follow", "Go to the end and follow", actions.follow, keys=("end",),
+            where="prompt", applies=actions.at_end_of_prompt, in_palette=False),
+    Command("chat.cursor", "Message cursor", actions.start_cursor, keys=("alt+up",)),
+    Command("app.next_area", "Prompt or messages", actions.next_area,
+            keys=("tab", "shift+tab"), in_palette=False),
+    # -- on a message
+    Command("message.up", "Message above", actions.cursor_up, keys=("k", "up", "alt+up"),
+            where="message", shown_keys="k ↑", in_palette=False),
+    Command("message.down", "Message below", actions.cursor_down,
+            keys=("j", "down", "alt+down"), where="message", shown_keys="j ↓",
+            in_palette=False),
+    Command("message.first", "First message", actions.cursor_first, keys=("g", "home"),
+            where="message", in_palette=False),
+    Command("message.last", "Last message", actions.cursor_last, keys=("G", "end"),
+            where="message", in_palette=False),
+    Command("message.copy", "Copy", actions.copy_message, keys=("y",), where="message",
+            footer="copy", in_palette=False),
+    Command("message.copy_code", "Copy its next code block", actions.copy_code, keys=("c",),
+            where="message", in_palette=False),
+    Command("message.fork", "Fork into a new session", actions.fork_here, keys=("f",),
+            where="message", footer="fork", in_palette=False),
+    Command("message.rewind", "Rewind to here", actions.rewind_here, keys=("w",),
+            where="message", footer="rewind", in_palette=False),
+    Command("message.retry_here", "Another reply", actions.retry_here, keys=("r",),
+            where="message", footer="retry", in_palette=False),
+    Command("message.previous_sibling", "Previous version", actions.previous_sibling,
+            keys=("left",), where="message", in_palette=False),
+    Command("message.next_sibling", "Next version", actions.next_sibling, keys=("right",),
+            where="message", shown_keys="→", in_palette=False),
+    Command("message.undo", "Undo", actions.undo, keys=("u",), where="message", footer="undo",
+            in_palette=False),
+)  # fmt: skip
+
+_DISPLAY = {
+    "enter": "⏎", "escape": "esc", "question_mark": "?", "pageup": "pgup", "pagedown": "pgdn",
+    "up": "↑", "down": "↓", "left": "←", "right": "→",
+}  # fmt: skip
+
+
+def display_key(key: str) -> str:
+    """Return a key as people write it: `^n`, `alt+u`, `esc`."""
+    *modifiers, name = key.split("+")
+    name = _DISPLAY.get(name, name)
+    if modifiers == ["ctrl"] and len(name) == 1:
+        return f"^{name}"
+    return "+".join([*modifiers, name]) if modifiers else name
+
+
+class Registry:
+    """The commands with the user's keys, checked: raises InvalidArgument, naming the key."""
+
+    def __init__(
+        self,
+        keys: Mapping[str, Iterable[str]] | None = None,
+        commands: tuple[Command, ...] = COMMANDS,
+    ) -> None:
+        changed = {name: tuple(value) for name, value in (keys or {}).items()}
+        known = {command.id for command in commands}
+        for name in changed:
+            if name not in known:
+                raise InvalidArgument(f"[keys]: {_no_such(name, known, 'no command')}")
+        self.commands = tuple(
+            replace(command, keys=changed[command.id], shown_keys="")
+            if command.id in changed
+            else command
+            for command in commands
+        )
+        self._by_id = {command.id: command for command in self.commands}
+        self._by_slash = {
+            word: command
+            for command in self.commands
+            if command.slash
+            for word in (command.slash, *command.aliases)
+        }
+        self._check_keys()
+        order: dict[Where, int] = {"message": 0, "prompt": 1, "chat": 2}
+        self._by_key: dict[str, list[Command]] = {}
+        for command in sorted(self.commands, key=lambda each: order[each.where]):
+            for key in command.keys:
+                self._by_key.setdefault(key, []).append(command)
+
+    def __getitem__(self, command_id: str) -> Command:
+        return self._by_id[command_id]
+
+    def _check_keys(self) -> None:
+        taken: dict[tuple[Where, str], Command] = {}
+        for command in self.commands:
+            for key in command.keys:
+                if key in NEVER_BOUND:
+                    raise InvalidArgument(
+                        f"[keys]: {command.id} cannot have {key}: {NEVER_BOUND[key]}."
+                    )
+                other = taken.setdefault((command.where, key), command)
+                if other is not command:
+                    raise InvalidArgument(
+                        f"[keys]: {key} is bound to {other.id} and to {command.id}."
+                    )
+
+    def for_key(self, key: str) -> list[Command]:
+        """Return the commands of a key, the most local first."""
+        return self._by_key.get(key, [])
+
+    def slash_matches(self, word: str) -> list[Command]:
+        """Return the commands whose slash word or alias begins with `word`, once each."""
+        found: dict[str, Command] = {}
+        for name, command in self._by_slash.items():
+            if name.startswith(word):
+                found.setdefault(command.id, command)
+        return sorted(found.values(), key=lambda each: (each.slash != word, each.slash))
+
+    def parse_slash(self, text: str) -> tuple[Command, str]:
+        """Return the command of a line that begins with a slash, and its argument.
+
+        A unique prefix is enough. Raises InvalidArgument with suggestions.
+        """
+        word, _, args = text[1:].partition(" ")
+        if "\n" in word:
+            word, _, rest = word.partition("\n")
+            args = f"{rest} {args}"
+        word = word.lower()
+        exact = self._by_slash.get(word)
+        if exact is not None:
+            return exact, args.strip()
+        matches = self.slash_matches(word) if word else []
+        if len(matches) == 1:
+            return matches[0], args.strip()
+        if matches:
+            names = ", ".join(f"/{command.slash}" for command in matches[:6])
+            raise InvalidArgument(f"/{word} could be {names}.")
+        raise InvalidArgument(
+            _no_such(word, set(self._by_slash), "no command", "/") + " To send it, write //."
+        )
+
+    def palette(self) -> list[Command]:
+        """Return the commands the palette offers."""
+        return [command for command in self.commands if command.in_palette or command.slash]
+
+    def footer(self, where: Where, is_running: bool) -> list[tuple[str, str]]:
+        """Return keys and short words for the footer, most useful first."""
+        pairs = [
+            (display_key(command.keys[0]), command.footer)
+            for command in self.commands
+            if command.footer and command.keys and command.where in (where, "chat")
+            and (command.id != "app.back" or is_running or where == "message")
+            and (command.where == where or where != "message" or command.id == "app.back")
+        ]  # fmt: skip
+        if where == "message":
+            pairs = [(key, "back" if word == "stop" else word) for key, word in pairs]
+            pairs.insert(0, ("j k", "move"))
+            pairs.sort(key=lambda pair: pair[1] == "back")
+        return pairs
+
+
+def _no_such(name: str, known: set[str], what: str, prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=2)
+    hint = f" Did you mean {' or '.join(prefix + each for each in close)}?" if close else ""
+    return f"{prefix}{name[:40]} is {what}.{hint}"

@@ -1,0 +1,84 @@
+"""Numbers in words: token counts, the figures of the status line, and the page of /stats."""
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+from kvchat.tui.chat_state import title_of
+from kvchat.tui.safe import safe_line
+
+if TYPE_CHECKING:
+    from kvchat.kv.pool_view import PoolView
+    from kvchat.runtime import RuntimeStatus
+    from kvchat.session.session import Session
+
+
+def token_count(count: int) -> str:
+    """Return a count with thin groups of three digits: `3 290`."""
+    return f"{count:,}".replace(",", " ")
+
+
+def session_figures(session: "Session", status: "RuntimeStatus") -> tuple[str, ...]:
+    """Return what the status line says about a session, the most important first."""
+    stats = session.stats()
+    limit = status.context_tokens
+    figures: list[str] = []
+    count = token_count(stats.num_tokens)
+    if session.window and stats.num_seen_tokens < stats.num_tokens:
+        figures.append(f"{count} tok, sees {token_count(stats.num_seen_tokens)}")
+    elif session.window:
+        share = 100 * stats.num_tokens // session.window
+        figures.append(f"{count}/{token_count(session.window)} {min(share, 100)}%")
+    elif limit:
+        figures.append(f"{count}/{token_count(limit)} {100 * stats.num_tokens // limit}%")
+    prompt = stats.num_cached_tokens + stats.num_prefilled_tokens
+    if prompt:
+        reused = token_count(stats.num_cached_tokens)
+        figures.append(f"{reused} of {token_count(prompt)} tokens reused")
+    if stats.decode_tokens_per_second:
+        figures.append(f"{stats.decode_tokens_per_second:.1f} tok/s")
+    return tuple(figures)
+
+
+def stats_lines(
+    status: "RuntimeStatus", session: "Session", stats: object, view: "PoolView | None"
+) -> list[str]:
+    """Return the page of /stats."""
+    lines = [
+        f"Model     {safe_line(status.model_name)}, {safe_line(status.weights)} weights on"
+        f" {safe_line(status.device)}, {token_count(status.context_tokens)} tokens of context",
+        f"Saving    {'yes' if status.saving else 'no: these chats end with the program'}",
+        "",
+        f"Session {session.tag}: {title_of(session)}",
+        *_field_lines(session.stats()),
+        "",
+        "Engine",
+        *_field_lines(stats),
+    ]
+    if view is not None:
+        lines += [
+            "",
+            "Pool",
+            f"  {view.num_blocks} blocks of {view.block_size} tokens, {view.block_bytes} bytes"
+            " each",
+            f"  {view.num_private} private + {view.num_shared} shared + {view.num_held} held"
+            f" + {view.num_cached} cached + {view.num_free} free = {view.num_blocks}",
+        ]
+    return lines
+
+
+def _field_lines(record: object, indent: str = "  ") -> list[str]:
+    if not is_dataclass(record):
+        return [] if record is None else [indent + safe_line(str(record))]
+    lines: list[str] = []
+    for field in fields(record):
+        value = getattr(record, field.name)
+        name = field.name.replace("_", " ")
+        if is_dataclass(value):
+            lines += [f"{indent}{name}:", *_field_lines(value, indent + "  ")]
+        elif isinstance(value, float):
+            lines.append(f"{indent}{name}: {value:.1f}")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            lines.append(f"{indent}{name}: {token_count(value)}")
+        else:
+            lines.append(f"{indent}{name}: {safe_line(str(value))}")
+    return lines

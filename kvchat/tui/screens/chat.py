@@ -1,0 +1,718 @@
+"""ChatScreen: the one full screen. Binds the shown session to the widgets and drains replies.
+
+A timer reads what engine threads have put down: twenty times a second for the shown session, four
+times for the others. Nothing is posted per token and nothing here waits for the engine.
+"""
+
+import asyncio
+from contextlib import suppress
+from time import thread_time
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Static, TextArea
+
+from kvchat.errors import KVChatError
+from kvchat.tui.actions import run_command
+from kvchat.tui.cells import Line
+from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, ChatState, SessionView, mark_of, title_of
+from kvchat.tui.figures import session_figures, token_count
+from kvchat.tui.message_lines import MessageHead, MessageLines
+from kvchat.tui.safe import safe, safe_line
+from kvchat.tui.themes import NUM_HUES
+from kvchat.tui.widgets.block_map import Owner
+from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel, SessionRow
+from kvchat.tui.widgets.command_hints import CommandHints
+from kvchat.tui.widgets.footer_line import FooterLine
+from kvchat.tui.widgets.line_widget import LineWidget
+from kvchat.tui.widgets.prompt import MAX_ROWS, Prompt
+from kvchat.tui.widgets.sidebar import SessionLine, Sidebar
+from kvchat.tui.widgets.status_line import Status, StatusLine
+from kvchat.tui.widgets.tabs_line import TabsLine
+from kvchat.tui.widgets.transcript import Transcript
+
+if TYPE_CHECKING:
+    from kvchat.runtime import ChatRuntime
+    from kvchat.session.message import Message
+    from kvchat.session.reply import Reply
+    from kvchat.session.session import Session
+    from kvchat.tui.app import KVChatApp
+
+DRAIN_SECONDS = 1 / 20
+SLOW_TICKS = 5
+MAX_UI_SHARE = 0.10
+WIDE_CELLS = 120
+NARROW_CELLS = 60
+
+
+class ChatScreen(Screen[None]):
+    """Sessions, transcript, block panel, prompt, status and footer."""
+
+    app: "KVChatApp"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ChatState()
+        self._early_prompts: list[str] = []
+        self._read_position = 0
+        self._signature: tuple[object, ...] = ()
+        self._notice: tuple[str, str, float] = ("", "", 0.0)
+        self._pressed: dict[str, float] = {}
+        self._history_place: int | None = None
+        self._history_draft = ""
+        self._code_places: dict[str, int] = {}
+        self._ticks = 0
+        self._stride = 1
+        self._cpu_mark = (0.0, 0.0)
+        self._wants_blocks = True
+        self._wants_sidebar: bool | None = None
+        self._pool_version = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Build the widgets; which are shown, the size decides."""
+        yield Static(safe("window too small"), id="too-small")
+        yield TabsLine(id="tabs")
+        with Horizontal(id="middle"):
+            yield Sidebar(id="sidebar")
+            with Vertical(id="center"):
+                yield Transcript(id="transcript")
+                yield BlockPanel(id="dock")
+                yield CommandHints(id="hints")
+                with Horizontal(id="prompt-row"):
+                    yield Static(safe(self.app.glyphs.prompt), id="prompt-mark")
+                    yield Prompt("Ask anything, / for commands", id="prompt")
+                yield StatusLine(id="status")
+            yield BlockPanel(id="panel")
+        yield FooterLine(id="footer")
+
+    def on_mount(self) -> None:
+        """Name the widgets, lay out for the size, start the timer."""
+        self.tabs = self.query_one(TabsLine)
+        self.sidebar = self.query_one(Sidebar)
+        self.transcript = self.query_one(Transcript)
+        self.dock = self.query_one("#dock", BlockPanel)
+        self.panel = self.query_one("#panel", BlockPanel)
+        self.panel.is_docked_below = False
+        self.hints = self.query_one(CommandHints)
+        self.hints.display = False
+        self.prompt = self.query_one(Prompt)
+        self.status = self.query_one(StatusLine)
+        self.footer = self.query_one(FooterLine)
+        settings = self.app.settings
+        self._wants_blocks = settings.block_panel
+        self._wants_sidebar = {"shown": True, "hidden": False}.get(settings.sidebar)
+        self._loop = asyncio.get_running_loop()
+        self.lay_out()
+        self.prompt.focus()
+        self.transcript.show([], self._hint(), None)
+        self.draw_status()
+        self.draw_footer()
+        self.set_interval(DRAIN_SECONDS, self.tick)
+
+    @property
+    def view(self) -> SessionView | None:
+        """The shown session, None until the runtime is there."""
+        return self.state.shown
+
+    # -- layout ----------------------------------------------------------------------------
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Choose what fits the new size."""
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Show the widgets that fit, and only those."""
+        width, height = self.app.size
+        usable = width >= 20 and height >= 4
+        wide = width >= WIDE_CELLS
+        has_room = width >= NARROW_CELLS and height >= 12
+        sidebar = wide if self._wants_sidebar is None else self._wants_sidebar
+        shown = {
+            "#too-small": not usable,
+            "#middle": usable,
+            "#tabs": usable and height >= 8,
+            "#footer": usable and height >= 12,
+            "#status": usable and height >= 6,
+            "#sidebar": sidebar and has_room,
+            "#dock": self._wants_blocks and has_room and not wide,
+            "#panel": self._wants_blocks and has_room and wide,
+        }
+        for selector, is_shown in shown.items():
+            widget = self.query_one(selector)
+            if widget.display != is_shown:
+                widget.display = is_shown
+        if usable and self.focused is None:
+            self.prompt.focus()
+        self.tabs.is_wide = wide and sidebar
+        self.tabs.notify_style_update()
+        self.dock.styles.height = min(DOCK_ROWS, max(height // 3, 3))
+        self.prompt.styles.height = self._prompt_rows()
+        self._want_view()
+        self.draw_lists()
+
+    def _prompt_rows(self) -> int:
+        limit = max(min(MAX_ROWS, self.app.size.height // 3), 1)
+        return self.prompt.fitting_rows(max(self.prompt.size.width - 1, 10), limit)
+
+    def toggle_blocks(self) -> None:
+        """Show or hide the block panel."""
+        self._wants_blocks = not self._wants_blocks
+        width, height = self.app.size
+        if self._wants_blocks and (width < NARROW_CELLS or height < 12):
+            self.notice("The block panel needs 60 columns and 12 rows.")
+        self.lay_out()
+
+    def toggle_sidebar(self) -> None:
+        """Show or hide the sidebar."""
+        self._wants_sidebar = not self.sidebar.display
+        if self._wants_sidebar and self.app.size.width < NARROW_CELLS:
+            self.notice("The sidebar needs 60 columns.")
+        self.lay_out()
+
+    def _want_view(self) -> None:
+        runtime = self.app.runtime
+        if runtime is not None:
+            runtime.want_pool_view(self.dock.display or self.panel.display)
+            self._pool_version = -1
+
+    # -- commands --------------------------------------------------------------------------
+
+    def press(self, key: str) -> bool:
+        """Run the command a key means now; False lets the key go on to the widget.
+
+        The focused widget calls this from its own queue, so that no key overtakes another.
+        """
+        on_message = self.transcript.has_focus and self.transcript.cursor is not None
+        places = ("message", "chat") if on_message else ("prompt", "chat")
+        for command in self.app.registry.for_key(key):
+            if command.where in places and command.applies(self, key):
+                args = key.rpartition("+")[2] if command.id == "session.go" else ""
+                run_command(self, command, args)
+                return True
+        return False
+
+    def on_key(self, event: events.Key) -> None:
+        """Take keys while nothing has the focus, as after the window was too small."""
+        if self.focused is None and self.press(event.key):
+            event.stop()
+
+    def pressed_again(self, key: str, seconds: float) -> bool:
+        """Whether this key came a second time within so many seconds."""
+        now = self.app.clock()
+        again = now - self._pressed.get(key, -1e9) <= seconds
+        self._pressed[key] = -1e9 if again else now
+        return again
+
+    def notice(self, sentence: str, style: str = "", seconds: float = 4.0) -> None:
+        """Say one sentence in the status line; errors stay longer."""
+        seconds = max(seconds, 8.0) if style == "error" else seconds
+        self._notice = (safe_line(sentence), style, self.app.clock() + seconds)
+        self.draw_status()
+
+    # -- the prompt ------------------------------------------------------------------------
+
+    @on(TextArea.Changed)
+    def _prompt_changed(self) -> None:
+        rows = self._prompt_rows()
+        if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
+            self.prompt.styles.height = rows
+        text = self.prompt.text
+        is_word = text.startswith("/") and not text.startswith("//") and not text[1:].count(" ")
+        is_word = is_word and "\n" not in text and self.app.size.height >= 10
+        self.hints.show(self.app.registry.slash_matches(text[1:].lower()) if is_word else [])
+
+    @on(Prompt.Refused)
+    def _paste_refused(self, event: Prompt.Refused) -> None:
+        self.notice(event.sentence, "error")
+
+    def submit(self, text: str) -> bool:
+        """Send a prompt or let it wait in line; False when it could be neither."""
+        self.state.remember(text)
+        self._history_place = None
+        view = self.view
+        if view is None:
+            self._early_prompts.append(text)
+            self.notice("This is sent as soon as kvchat has started.")
+            return True
+        if view.is_running or view.waiting_prompts:
+            view.waiting_prompts.append(text)
+            self.notice("Waits in line until this reply ends; esc brings it back.")
+        elif not self._send(view, text):
+            return False
+        self.transcript.follow()
+        self.sync()
+        return True
+
+    def _send(self, view: SessionView, text: str) -> bool:
+        try:
+            self.watch_reply(view.session.send(text))
+        except KVChatError as error:
+            self.notice(error.sentence, "error")
+            return False
+        return True
+
+    def watch_reply(self, reply: "Reply") -> None:
+        """Have the first text and the end of a reply drawn at once, not at the next tick."""
+        reply.add_listener(self._wake)
+
+    def _wake(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the app has ended
+                loop.call_soon_threadsafe(self._drain_now)
+
+    def _drain_now(self) -> None:
+        if self.is_attached and self.app.is_running:
+            self.drain()
+
+    def step_history(self, step: int) -> None:
+        """Show an older or newer prompt; what was being written is the newest of all."""
+        history = self.state.history
+        if not history:
+            return
+        if self._history_place is None:
+            if step > 0:
+                return
+            self._history_draft = self.prompt.exact_text
+            self._history_place = len(history)
+        place = min(max(self._history_place + step, 0), len(history))
+        self._history_place = place if place < len(history) else None
+        self.prompt.set_exact_text(history[place] if place < len(history) else self._history_draft)
+
+    def leave_cursor(self) -> None:
+        """Give the keys back to the prompt."""
+        self.transcript.set_cursor(None)
+        self.prompt.focus()
+        self.draw_footer()
+
+    def next_code_block(self, message_id: str) -> int:
+        """Return which code block of a message is copied now: each time the next one."""
+        place = self._code_places.get(message_id, -1) + 1
+        self._code_places = {message_id: place}
+        return place
+
+    # -- sessions --------------------------------------------------------------------------
+
+    def start(self, runtime: "ChatRuntime", first_prompt: str | None) -> None:
+        """Show a session of a runtime that has just been made, and send what was typed early."""
+        self.state.refresh(runtime)
+        self._want_view()
+        listed = self.state.listed
+        last = listed[-1] if listed else None
+        if last is None or last.session.num_messages:
+            last = self.view_of(runtime.new_session())
+        self.show_session(last)
+        for text in [first_prompt] if first_prompt else []:
+            self.submit(text)
+        for text in self._early_prompts:
+            self.submit(text)
+        self._early_prompts.clear()
+
+    def view_of(self, session: "Session") -> SessionView:
+        """Return the view of a session that may be new."""
+        runtime = self.app.runtime
+        if runtime is not None:
+            self.state.refresh(runtime)
+        return self.state.views[session.id]
+
+    def show_session(self, view: SessionView) -> None:
+        """Bind everything to another session; the old one keeps draft and scroll place."""
+        old = self.view
+        if old is view:
+            return
+        if old is not None:
+            old.draft = self.prompt.exact_text
+            old.scroll_place = self.transcript.place
+        self.leave_cursor()
+        self.state.show(view)
+        if self.app.runtime is not None:
+            self.app.runtime.focus(view.session)
+        self._read_position = 0
+        self.transcript.show(self._entries(view), self._hint(), view.scroll_place)
+        self.prompt.set_exact_text(view.draft)
+        self._history_place = None
+        self.drain()
+        self.draw_lists()
+        self.draw_status()
+
+    def hide_deleted(self, view: SessionView) -> None:
+        """Take a session out of every list; it is really deleted when nobody undoes that."""
+        view.session.stop()
+        neighbour = self.state.neighbour(-1)
+        self.state.deleted[view.session.id] = self.app.clock() + UNDO_DELETE_SECONDS
+        if self.view is view:
+            runtime = self.app.runtime
+            if neighbour is not None and neighbour is not view:
+                self.show_session(neighbour)
+            elif runtime is not None:
+                self.show_session(self.view_of(runtime.new_session()))
+        self.draw_lists()
+
+    def restore_deleted(self) -> bool:
+        """Bring the last deleted session back; False if there is none any more."""
+        if not self.state.deleted:
+            return False
+        session_id, _ = self.state.deleted.popitem()
+        if session_id not in self.state.views:
+            return False
+        self.show_session(self.state.views[session_id])
+        self.notice("The session is back.")
+        return True
+
+    def finish_deleting(self, now: float) -> None:
+        """Delete for good what was hidden until `now`."""
+        for session_id, deadline in list(self.state.deleted.items()):
+            if deadline <= now:
+                del self.state.deleted[session_id]
+                view = self.state.views.pop(session_id, None)
+                if view is not None:
+                    with suppress(KVChatError):  # it is gone already
+                        view.session.delete()
+
+    # -- from the engine to the screen -----------------------------------------------------
+
+    def tick(self) -> None:
+        """Drain the shown session; less often the others; ever less often under load."""
+        self._ticks += 1
+        if self._ticks % self._stride:
+            return
+        beat = self._ticks // self._stride
+        self.drain()
+        if beat % SLOW_TICKS == 0:
+            self.drain_others()
+            self._adapt()
+        if beat % SLOW_TICKS == 2:
+            self.draw_blocks()
+
+    def _adapt(self) -> None:
+        wall, cpu = self.app.clock(), thread_time()
+        last_wall, last_cpu = self._cpu_mark
+        if wall - last_wall < 1.0:
+            return
+        share = (cpu - last_cpu) / (wall - last_wall)
+        self._cpu_mark = (wall, cpu)
+        if share > MAX_UI_SHARE:
+            self._stride = min(self._stride * 2, 4)
+        elif share < MAX_UI_SHARE / 2:
+            self._stride = max(self._stride // 2, 1)
+
+    def drain(self) -> None:
+        """Show what the shown session has to say since the last time."""
+        view = self.view
+        if view is None or self.app.runtime is None:
+            return
+        session = view.session
+        reply = session.reply
+        if reply is not view.last_reply:
+            view.last_reply = reply
+            self._read_position = 0
+        signature = (view.state_name, reply, reply is not None and reply.is_finished)
+        is_new_state = signature != self._signature
+        self._signature = signature
+        if reply is not None and not is_new_state:
+            piece, self._read_position = reply.read(self._read_position)
+            entry = view.entries.get(reply.message_id)
+            if piece and entry is not None:
+                self.transcript.append(entry, piece)
+        if is_new_state:
+            self.sync()
+        elif view.state_name in ("PREFILL", "WAITING"):
+            self._redraw_streaming(view)
+        if not view.is_running:
+            self._send_waiting(view)
+
+    def drain_others(self) -> None:
+        """Count what ended out of sight, and bring lists and figures up to date."""
+        runtime = self.app.runtime
+        if runtime is None:
+            return
+        self.finish_deleting(self.app.clock())
+        self.state.refresh(runtime)
+        for view in self.state.listed:
+            is_running = view.is_running
+            if view.was_running and not is_running and view is not self.view:
+                view.num_unread += 1
+            view.was_running = is_running
+            if view is not self.view and not is_running:
+                self._send_waiting(view)
+        self.draw_lists()
+        self.draw_status()
+
+    def _send_waiting(self, view: SessionView) -> None:
+        """Send the next prompt in line; after a failure they all go back to the prompt."""
+        if not view.waiting_prompts:
+            return
+        text = view.waiting_prompts.popleft()
+        if view.session.error is None and self._send(view, text):
+            view.was_running = True
+        else:
+            parts = [text, *view.waiting_prompts]
+            view.waiting_prompts.clear()
+            if view is self.view:
+                parts.append(self.prompt.exact_text)
+                self.prompt.set_exact_text("\n\n".join(part for part in parts if part))
+            else:
+                view.draft = "\n\n".join(part for part in [*parts, view.draft] if part)
+        if view is self.view:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring the transcript in line with the messages of the shown session."""
+        view = self.view
+        if view is None:
+            return
+        reply = view.session.reply
+        entries = self._entries(view)
+        if reply is not None and reply.message_id in view.entries:
+            # What the reply has said beyond the message's text is appended, nothing twice.
+            entry = view.entries[reply.message_id]
+            text, position = reply.read(0)
+            if len(text) > len(entry.text) and text.startswith(entry.text):
+                entry.append(text[len(entry.text) :])
+            self._read_position = position
+        self.transcript.replace_entries(entries, self._hint())
+        self.draw_lists()
+        self.draw_status()
+        self.draw_footer()
+
+    def _entries(self, view: SessionView) -> list[MessageLines]:
+        session = view.session
+        messages = session.messages
+        entries: list[MessageLines] = []
+        path = [message.id for message in messages]
+        moved = _first_difference(path, view.path)
+        for message_id in path[moved:] if moved < len(view.path) else []:
+            if message_id in view.entries:
+                view.entries[message_id].forget_siblings()
+        view.path = path
+        for message in messages:
+            view.last_tips[message.id] = messages[-1].id
+            entries.append(self._entry(view, message))
+        for number, text in enumerate(view.waiting_prompts):
+            head = MessageHead("waiting", words=("waits in line",))
+            entry = MessageLines(f"waiting {number}", head, text, self.app.glyphs)
+            entries.append(entry)
+        return entries
+
+    def _entry(self, view: SessionView, message: "Message") -> MessageLines:
+        session, reply = view.session, view.session.reply
+        is_live = reply is not None and reply.message_id == message.id and not reply.is_finished
+        text = message.text
+        entry = view.entries.get(message.id)
+        if is_live and entry is not None and len(entry.text) > len(text):
+            text = entry.text
+        head = self._head(session, message, is_live)
+        note = self._note(view, message, is_live, bool(text))
+        if entry is None:
+            entry = MessageLines(
+                message.id,
+                head,
+                text,
+                self.app.glyphs,
+                lambda: _place_among(session, message.id),
+            )
+            view.entries[message.id] = entry
+        entry.update(head, text, note, is_live)
+        return entry
+
+    def _head(self, session: "Session", message: "Message", is_live: bool) -> MessageHead:
+        words: list[str] = []
+        if message.role == "assistant" and not is_live:
+            words.append(f"{token_count(message.num_tokens)} tok")
+            if message.decode_tokens_per_second:
+                words.append(f"{message.decode_tokens_per_second:.1f} tok/s")
+            if message.num_cached_tokens:
+                words.append(f"{token_count(message.num_cached_tokens)} reused")
+        warning = {"INTERRUPTED": "interrupted", "FAILED": "failed"}.get(message.state.name, "")
+        return MessageHead(
+            message.role,
+            session.tag,
+            session.hue_index % NUM_HUES,
+            message.created_at,
+            tuple(words),
+            warning,
+        )
+
+    def _note(self, view: SessionView, message: "Message", is_live: bool, has_text: bool) -> str:
+        if is_live:
+            return "" if has_text else self._waiting_words(view)
+        if message.state.name == "FAILED":
+            sentence = safe_line(view.session.error or "The reply stopped.")
+            return f"{self.app.glyphs.error} {sentence} /retry tries again."
+        return ""
+
+    def _waiting_words(self, view: SessionView) -> str:
+        session, name = view.session, view.state_name
+        if name == "LOADING":
+            return "waits for the model to load"
+        if name == "PREFILL":
+            return f"reading the prompt, {session.prefill_progress * 100:.0f}%"
+        if name == "WAITING":
+            place = session.queue_place
+            return "waits for room" + (f", {place[0]} of {place[1]}" if place else "")
+        return ""
+
+    def _redraw_streaming(self, view: SessionView) -> None:
+        reply = view.session.reply
+        entry = view.entries.get(reply.message_id) if reply is not None else None
+        if entry is not None and entry.set_note(self._waiting_words(view)):
+            self.transcript.replace_entries(list(self.transcript.entries), self._hint())
+            self.draw_status()
+
+    # -- drawing the rest ------------------------------------------------------------------
+
+    def draw_lists(self) -> None:
+        """Draw sidebar and top line."""
+        lines = [self._session_line(view) for view in self.state.listed]
+        self.sidebar.show(lines)
+        runtime = self.app.runtime
+        about = load = ""
+        if runtime is not None:
+            status = runtime.status()
+            about = safe_line(f"{status.model_name} · {status.weights} · {status.device}")
+            if not status.saving:
+                about += " · not saved"
+            running = [view for view in self.state.listed if view.state_name == "STREAMING"]
+            speed = sum(view.session.stats().decode_tokens_per_second for view in running)
+            if running:
+                load = f"{len(running)} streaming · {speed:.0f} tok/s"
+                if self.app.size.width < WIDE_CELLS:
+                    load = f"{speed:.0f} tok/s"
+        dot = self.app.glyphs.dot
+        self.tabs.show(lines, about.replace("·", dot), load.replace("·", dot))
+
+    def _session_line(self, view: SessionView) -> SessionLine:
+        session = view.session
+        mark, style = mark_of(view, self.app.glyphs)
+        if not view.entries and session.reply is None:  # its figures would read it from the store
+            stats = None
+            figures = f"{session.num_messages} messages"
+        else:
+            stats = session.stats()
+            figures = f"{token_count(stats.num_tokens)} tok"
+        if stats is not None and stats.num_blocks:
+            figures += f" {self.app.glyphs.dot} {stats.num_blocks} blk"
+            if stats.num_shared_blocks:
+                figures += f" ({stats.num_shared_blocks} shared)"
+        origin = self.state.views.get(session.origin or "")
+        title = title_of(session)
+        if origin is not None:
+            title += f" {self.app.glyphs.branch} {origin.session.tag}"
+        return SessionLine(
+            session.id,
+            session.tag,
+            session.hue_index % NUM_HUES,
+            title,
+            mark,
+            style,
+            figures,
+            view is self.view,
+            1 if origin is not None else 0,
+        )
+
+    def draw_status(self) -> None:
+        """Draw the status line: an error first, then a notice, then the state."""
+        runtime, view = self.app.runtime, self.view
+        notice, notice_style, until = self._notice
+        if self.app.clock() >= until:
+            notice = ""
+        if runtime is None or view is None:
+            self.status.show(Status("starting", "dim", notice, notice_style))
+            return
+        status = runtime.status()
+        state, style = self._state_words(view)
+        if status.state == "failed":
+            state, style = safe_line(status.sentence), "error"
+        elif status.state == "loading":
+            state, style = f"loading {safe_line(status.model_name)}", "accent"
+        elif view.session.error and not view.is_running:
+            state, style = safe_line(view.session.error), "error"
+        self.status.show(
+            Status(state, style, notice, notice_style, session_figures(view.session, status))
+        )
+
+    def _state_words(self, view: SessionView) -> tuple[str, str]:
+        name = view.state_name
+        waiting = len(view.waiting_prompts)
+        line = f", {waiting} waiting in line" if waiting else ""
+        if name == "STREAMING":
+            return f"writing{line}", "good"
+        if name in ("PREFILL", "WAITING"):
+            return self._waiting_words(view) + line, "accent"
+        return "ready", "dim"
+
+    def restyle(self) -> None:
+        """Draw everything in the colours of another theme."""
+        self.transcript.restyle()
+        for view in self.state.views.values():
+            for entry in view.entries.values():
+                entry.strips.clear()
+        for widget in self.query(LineWidget):
+            widget.notify_style_update()
+        self.refresh()
+
+    def draw_footer(self) -> None:
+        """Draw the keys that matter now."""
+        view = self.view
+        on_message = self.transcript.cursor is not None
+        is_running = view is not None and view.is_running
+        self.footer.show(self.app.registry.footer("message" if on_message else "chat", is_running))
+
+    def draw_blocks(self) -> None:
+        """Give the panel the latest view, when there is a newer one."""
+        runtime = self.app.runtime
+        panel = self.dock if self.dock.display else self.panel
+        if runtime is None or not panel.display:
+            return
+        view = runtime.pool_view()
+        rows = {key: self._block_row(each) for key, each in self.state.views.items()}
+        panel.show(view, rows)
+
+    def _block_row(self, view: SessionView) -> SessionRow:
+        session, name = view.session, view.state_name
+        stats = session.stats()
+        prompt = stats.num_cached_tokens + stats.num_prefilled_tokens
+        speed = {"PREFILL": "read", "WAITING": "wait", "LOADING": "load"}.get(name, "")
+        if name == "STREAMING":
+            speed = f"{stats.decode_tokens_per_second:.1f}"
+        return SessionRow(
+            title_of(session),
+            Owner(session.tag, session.hue_index % NUM_HUES, name in ("STREAMING", "PREFILL")),
+            f"{100 * stats.num_cached_tokens // prompt}%" if prompt else "",
+            speed,
+        )
+
+    @on(Sidebar.Chosen)
+    def _session_clicked(self, event: Sidebar.Chosen) -> None:
+        view = self.state.views.get(event.session_id)
+        if view is not None:
+            self.show_session(view)
+
+    def _hint(self) -> list[Line]:
+        lines = [
+            ("", ""),
+            ("Type a message and press Enter.", ""),
+            ("", ""),
+            ("While it answers, open another chat with ^n: they run side by side.", "dim"),
+            ("/fork goes on from here in a second chat, without copying anything.", "dim"),
+            ("F3 shows the memory, block by block. F1 shows every key.", "dim"),
+        ]
+        return [((" " * 3 + text, style),) for text, style in lines]
+
+
+def _place_among(session: "Session", message_id: str) -> tuple[int, int]:
+    siblings = session.siblings(message_id)
+    return (siblings.index(message_id) + 1 if message_id in siblings else 1), len(siblings)
+
+
+def _first_difference(first: list[str], second: list[str]) -> int:
+    for index, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return index
+    return min(len(first), len(second))

@@ -1,0 +1,95 @@
+"""Help and other pages of plain lines, scrolled with the usual keys and left with Esc."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from kvchat.tui.cells import fit
+from kvchat.tui.safe import safe
+
+if TYPE_CHECKING:
+    from kvchat.tui.app import KVChatApp
+    from kvchat.tui.commands import Registry
+
+_PLACES = (
+    ("prompt", "In the prompt"),
+    ("chat", "Everywhere"),
+    ("message", "On a message (alt+↑ puts the cursor there)"),
+)
+
+
+def help_lines(registry: "Registry") -> list[str]:
+    """Return the help page: every key and slash command of the registry."""
+    lines: list[str] = []
+    for where, title in _PLACES:
+        lines += ["", title, ""]
+        for command in registry.commands:
+            if command.where == where and command.key_text:
+                lines.append(f"  {fit(command.key_text, 16)} {command.title}")
+    lines += ["", "Commands (a unique beginning is enough; // sends a literal slash)", ""]
+    for command in registry.commands:
+        if command.slash:
+            names = f"/{command.slash} {command.args}".strip()
+            lines.append(f"  {fit(names, 22)} {command.title}")
+            if command.aliases:
+                others = ", ".join(f"/{alias}" for alias in command.aliases)
+                lines.append(f"  {fit('', 22)} also {others}")
+            if command.help:
+                lines.append(f"  {fit('', 22)} {command.help}")
+    lines += [
+        "",
+        "The block panel (F3)",
+        "",
+        "  Every cell is a block of the KV cache. a…z: a block of one session, in its color.",
+        "  A…Z: a block being written. 2…9 and +: shared by so many sessions; a fork costs",
+        "  nothing until one side writes. ░: cached, taken when room is short. ·: free.",
+        "  used + cached + free is always the whole pool.",
+    ]
+    return lines[1:]
+
+
+class Help(ModalScreen[None]):
+    """A page of plain text."""
+
+    app: "KVChatApp"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,f1,ctrl+c,enter", "leave", show=False, priority=True),
+        Binding("j,down", "scroll(1)", show=False, priority=True),
+        Binding("k,up", "scroll(-1)", show=False, priority=True),
+        Binding("pagedown,space", "scroll(15)", show=False, priority=True),
+        Binding("pageup", "scroll(-15)", show=False, priority=True),
+        Binding("home,g", "scroll(-100000)", show=False, priority=True),
+        Binding("end,G", "scroll(100000)", show=False, priority=True),
+        Binding("ctrl+q", "quit_app", show=False, priority=True),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._page_lines = lines
+
+    def compose(self) -> ComposeResult:
+        """Build the page."""
+        with VerticalScroll(id="page") as frame:
+            frame.border_title = safe(self._title)
+            frame.border_subtitle = safe("esc back")
+            yield Static(safe("\n".join(self._page_lines)))
+
+    def action_scroll(self, count: int) -> None:
+        """Move the page by lines."""
+        page = self.query_one("#page")
+        page.scroll_to(y=page.scroll_offset.y + count, animate=False)
+
+    def action_leave(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+    def action_quit_app(self) -> None:
+        """Quit from here as well."""
+        self.app.leave()

@@ -1,0 +1,136 @@
+"""Prompt: where the user writes. Pastes never send; what could act on a terminal becomes a chip.
+
+Holds the exact text: a long paste, or one with control characters, stands in the line as
+`[paste 1: 312 lines]` and is put back when the prompt is sent.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
+from textual.widgets import TextArea
+
+from kvchat.clean_text import clean, storable
+from kvchat.tui.safe import safe
+
+if TYPE_CHECKING:
+    from kvchat.tui.app import KVChatApp
+
+CHIP_CHARACTERS = 8 * 1024
+CHIP_LINES = 30
+EXPAND_CHARACTERS = 64 * 1024
+MAX_PASTE_CHARACTERS = 5 * 1024 * 1024
+MAX_ROWS = 8
+
+
+class Prompt(TextArea):
+    """The text being written; the keys come from the command registry."""
+
+    @dataclass
+    class Refused(Message):
+        """A paste was not taken, and why."""
+
+        sentence: str
+
+    app: "KVChatApp"
+
+    def __init__(self, placeholder: str, *, id: str | None = None) -> None:
+        super().__init__(
+            soft_wrap=True,
+            show_line_numbers=False,
+            tab_behavior="focus",
+            placeholder=safe(placeholder),
+            highlight_cursor_line=False,
+            id=id,
+        )
+        self._pastes: dict[str, str] = {}
+
+    @property
+    def exact_text(self) -> str:
+        """The text with every chip replaced by what it stands for."""
+        if not self._pastes:
+            return self.text
+        chips = re.compile("|".join(map(re.escape, self._pastes)))
+        return chips.sub(lambda match: self._pastes[match.group()], self.text)
+
+    @property
+    def has_chip(self) -> bool:
+        """Whether a chip that can be expanded stands in the text."""
+        return any(chip in self.text for chip in self._pastes)
+
+    def set_exact_text(self, text: str) -> None:
+        """Replace the text; parts the screen must not see as they are become chips."""
+        self._pastes.clear()
+        self.load_text(self._shown(text))
+        self.move_cursor(self.document.end)
+
+    def insert_newline(self) -> None:
+        """Break the line at the cursor."""
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def take_back_backslash(self) -> bool:
+        """Turn a backslash before the cursor into a line break; False if there is none."""
+        row, column = self.cursor_location
+        if not self.selection.is_empty or self.document.get_line(row)[:column][-1:] != "\\":
+            return False
+        self._replace_via_keyboard("\n", (row, column - 1), (row, column))
+        return True
+
+    def expand_chips(self) -> str:
+        """Put the content of chips into the text; return why not, or nothing."""
+        if any(len(content) > EXPAND_CHARACTERS for content in self._pastes.values()):
+            return "That paste is over 64 KB; it is sent whole, but not shown here."
+        if any(clean(content) != content for content in self._pastes.values()):
+            return "That paste holds control characters; it is sent exactly, but not shown here."
+        self.load_text(self.exact_text)
+        self._pastes.clear()
+        self.move_cursor(self.document.end)
+        return ""
+
+    def fitting_rows(self, width: int, limit: int) -> int:
+        """Return how many rows the text needs at `width`, at most `limit`."""
+        rows = 0
+        for line in self.text.split("\n")[: limit + 1]:
+            rows += 1 + cell_len(line[:4000]) // max(width, 1)
+            if rows >= limit:
+                return limit
+        return max(rows, 1)
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Commands, editing keys and letters all go through this one queue, so that fast typing
+        # (a line and Enter in one read) keeps its order.
+        if self.app.chat.press(event.key):
+            event.stop()
+            event.prevent_default()
+            return
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
+        await super()._on_key(event)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        if len(text) > MAX_PASTE_CHARACTERS:
+            self.post_message(
+                self.Refused("That paste is over 5 MB, the most a prompt takes; nothing was added.")
+            )
+            return
+        self._replace_via_keyboard(self._shown(text), *self.selection)
+
+    def _shown(self, text: str) -> str:
+        text = storable(text)
+        is_long = len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES
+        if not is_long and clean(text) == text:
+            return text
+        count = text.count("\n") + 1
+        size = f"{count} lines" if count > 1 else f"{len(text)} characters"
+        chip = f"[paste {len(self._pastes) + 1}: {size}]"
+        self._pastes[chip] = text
+        return chip
