@@ -53,6 +53,11 @@ __all__ = [
 Result = TypeVar("Result")
 DATABASE_NAME = "chats.db"
 MIN_SINKS = 4
+MAX_BLOCKS = 65536
+"""More blocks than this make panels slow, and no chat needs them."""
+MAX_DEFAULT_CONTEXTS = 16
+"""A pool nobody asked for holds at most this many full contexts; small models need no more."""
+SMALL_MODEL_PARAMETERS = 50_000_000
 log = logging.getLogger(__name__)
 
 
@@ -547,9 +552,13 @@ class ChatRuntime:
 
         device_name, weights, pool_bytes, block_size, threads = self._options
         device = devices.choose_device(device_name)
-        if device == "cpu":
-            torch.set_num_threads(devices.default_threads() if threads is None else threads)
         config = self._folder.config
+        if device == "cpu":
+            if threads is None:
+                # Steps of a small model are shorter than what threads lose waiting for each other.
+                is_small = config.num_parameters < SMALL_MODEL_PARAMETERS
+                threads = 1 if is_small else devices.default_threads()
+            torch.set_num_threads(threads)
         dtype = devices.choose_dtype(device, weights, config.num_parameters)
         model = load_transformer(self._folder, dtype=dtype, device=device)
         spec = config.kv_spec()
@@ -561,6 +570,8 @@ class ChatRuntime:
             available_bytes=devices.available_memory_bytes(device),
         )
         num_blocks = max(1, min(budget // bytes_per_block, MAX_BLOCKS))
+        if pool_bytes is None:
+            num_blocks = min(num_blocks, MAX_DEFAULT_CONTEXTS * context_blocks)
         cache = PagedKVCache(
             spec,
             num_blocks,
@@ -652,7 +663,3 @@ class ChatRuntime:
     def _check_open(self) -> None:
         if self._is_closed:
             raise EngineStopped("This runtime was closed; start a new one.")
-
-
-MAX_BLOCKS = 65536
-"""More blocks than this make panels slow, and no chat needs them."""
