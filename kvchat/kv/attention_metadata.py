@@ -4,7 +4,7 @@ Planning is integers only: which slots are written, and for each row which runs 
 A layer then makes one call per run, so its cost in Python is the number of runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,19 +14,21 @@ from kvchat.kv.block_table import BlockTable
 from kvchat.kv.spec import VisibleSet
 
 MAX_RUNS = 8
-"""Beyond this many runs one gather per layer is faster than a call per run."""
+"""Beyond this many runs of a row one gather per layer is faster than a call per run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
-    """Consecutive slots that a row attends to.
+    """Stored keys that a row attends to in one call: consecutive slots, or gathered ones.
 
-    `visible` [n, S] bool masks single keys where the row's tokens see different parts of the run;
-    `is_turned` says that queries are turned back first, as for sinks once the window slid.
+    `gathered` [S] int64 names the slots where the runs are too many for a view of each; `visible`
+    [n, S] bool masks single keys where the row's tokens see different parts of the run; `is_turned`
+    says that queries are turned back first, as for sinks once the window slid.
     """
 
     first_slot: int
     num_slots: int
+    gathered: Tensor | None = None
     visible: Tensor | None = None
     is_turned: bool = False
 
@@ -37,13 +39,11 @@ class RowPlan:
 
     A row of one token finds its own key at the end of its last run. A row of several attends to
     `parts` of the past, and to its own keys causally, masked by `own_visible` where it is not None.
-    `gathered` replaces `parts` by single slots when the runs are too many.
     """
 
     first_token: int
     num_tokens: int
     parts: tuple[RunPart, ...]
-    gathered: Tensor | None
     own_visible: Tensor | None
     turn_offsets: Tensor | None
 
@@ -76,14 +76,15 @@ def plan_row(
     lowest = visible.first_recent(start) if slid else 0
     offset = max(lowest, visible.sinks if turned else 0)
     needs_mask = slid and count > 1
-    for slot, size in table.runs(offset, end):
-        mask = _band(visible, start, count, offset, size, device) if needs_mask else None
-        parts.append(RunPart(slot, size, visible=mask))
-        offset += size
+    runs = list(table.runs(offset, end))
     gathered = None
-    if len(parts) > MAX_RUNS and not turned and not needs_mask:
-        gathered = _slots_of(parts, device)
-        parts = []
+    if len(runs) > MAX_RUNS:
+        gathered = torch.tensor(list(_slots(runs)), device=device)
+        runs = [(0, end - offset)]
+    for slot, size in runs:
+        mask = _band(visible, start, count, offset, size, device) if needs_mask else None
+        parts.append(RunPart(slot, size, gathered=gathered, visible=mask))
+        offset += size
     own_visible = None
     if needs_mask and visible.window is not None and count > visible.window:
         own_visible = _band(visible, start, count, start, count, device)
@@ -92,12 +93,16 @@ def plan_row(
     if turned:
         positions = torch.arange(start, start + count)
         turn_offsets = visible.sinks + (visible.window or 0) - 1 - positions
-    return RowPlan(first_token, count, tuple(parts), gathered, own_visible, turn_offsets)
+    return RowPlan(first_token, count, tuple(parts), own_visible, turn_offsets)
 
 
 def new_slots(table: BlockTable, start: int, count: int) -> Iterator[int]:
     """Yield the slot of each new token."""
-    for slot, size in table.runs(start, start + count):
+    return _slots(table.runs(start, start + count))
+
+
+def _slots(runs: Iterable[tuple[int, int]]) -> Iterator[int]:
+    for slot, size in runs:
         yield from range(slot, slot + size)
 
 
@@ -108,8 +113,3 @@ def _band(
     queries = torch.arange(start, start + count, device=device)[:, None]
     keys = torch.arange(first_key, first_key + num_keys, device=device)
     return keys > queries - visible.window  # [count, num_keys]
-
-
-def _slots_of(parts: Sequence[RunPart], device: str) -> Tensor:
-    slots = [torch.arange(part.first_slot, part.first_slot + part.num_slots) for part in parts]
-    return torch.cat(slots).to(device)

@@ -57,7 +57,7 @@ class BlockPool:
         """Say whether a table's last holder may write: one reference, and not published."""
         return self.ref_counts[block] == 1 and block not in self.index
 
-    def take(self, count: int, *, after: int | None, headroom: int) -> list[int]:
+    def take(self, count: int, *, after: int | None = None) -> list[int]:
         """Take `count` blocks for the step in progress, evicting cached ones where needed.
 
         Raises OutOfBlocks, with nothing changed, when free and cached blocks are too few.
@@ -67,7 +67,7 @@ class BlockPool:
         fault("pool.take")
         while self.free.num_free < count:
             self._evict_least_recently_used()
-        blocks = self.free.take(count, after=after, headroom=headroom)
+        blocks = self.free.take(count, after=after)
         for block in blocks:
             self.ref_counts[block] = 1
         self.held.update(blocks)
@@ -84,8 +84,10 @@ class BlockPool:
 
     def reference(self, block: int) -> None:
         """Count one more table; a cached block leaves the order of eviction."""
+        assert block not in self.held
         count = self.ref_counts[block]
         if count == 0:
+            assert block in self.index, "a free block can only be taken"
             self._unlink(block)
         elif count == 1:
             self.num_shared += 1

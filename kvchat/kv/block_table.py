@@ -36,12 +36,9 @@ class BlockTable:
         Released last block first, so that among cached blocks a child goes before its parent.
         """
         keep = -(-length // self.block_size)
-        dropped = self.blocks[keep:]
+        count = self.release_range(keep, len(self.blocks))
         del self.blocks[keep:]
-        for block in reversed(dropped):
-            if block != HOLE:
-                self.pool.release(block)
-        return len(dropped)
+        return count
 
     def release_range(self, first: int, behind: int) -> int:
         """Turn the blocks at indexes first .. behind - 1 into holes; return how many were held."""

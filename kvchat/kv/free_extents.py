@@ -16,12 +16,13 @@ class FreeExtents:
         self._by_length = [(num_blocks, 0)] if num_blocks else []
         self.num_free = num_blocks
 
-    def take(self, count: int, *, after: int | None = None, headroom: int = 0) -> list[int]:
+    def take(self, count: int, *, after: int | None = None) -> list[int]:
         """Take `count` free blocks, contiguous where possible, for a sequence ending in `after`.
 
-        First the ids right behind `after`; then the best-fitting run for what is missing and
-        `headroom` more; else the longest runs. A run is entered `headroom` blocks behind its start
-        where it is long enough, so that the sequence before it can grow without a second run.
+        First the ids right behind `after`, then the longest runs. A run is entered in its middle:
+        the sequence before it and the one that enters get equal room to grow, nothing is set aside,
+        and a full pool is used to its last block. Eight sequences that grow by turns until 80 %
+        of 4,096 blocks are taken stay in one run each (`tests/kv/test_free_extents.py`).
 
         Changes the free set. The caller has checked that `count` blocks are free.
         """
@@ -32,16 +33,14 @@ class FreeExtents:
             taken += self._cut(start, start, min(count, self._length_at[start]))
         while len(taken) < count:
             missing = count - len(taken)
-            place = bisect_left(self._by_length, (missing + headroom, -1))
-            if place == len(self._by_length):
-                place -= 1
-            length, extent = self._by_length[place]
-            skip = headroom if extent > 0 and length >= missing + 2 * headroom else 0
-            taken += self._cut(extent, extent + skip, min(missing, length))
+            length, extent = self._by_length[-1]
+            # Before block 0 there is no sequence that could grow.
+            room = max(0, length - missing) // 2 if extent > 0 else 0
+            taken += self._cut(extent, extent + room, min(missing, length))
         return taken
 
     def give(self, block: int) -> None:
-        """Return one block, joining it with its free neighbours."""
+        """Return one block, joining it with its free neighbors."""
         start, end = block, block + 1
         if start in self._start_by_end:
             start = self._remove(self._start_by_end[start])

@@ -86,12 +86,13 @@ def _attend_past(
         clamped = rotate(query, *turn)
         turned = clamped.view(folded) if folded is not None else clamped.transpose(0, 1)[None]
     total: Part | None = None
-    if row.gathered is not None:
-        keys = key_view.index_select(2, row.gathered)
-        total = attend_part(heads, keys, value_view.index_select(2, row.gathered), layer)
     for part in row.parts:
-        keys = key_view.narrow(2, part.first_slot, part.num_slots)
-        values = value_view.narrow(2, part.first_slot, part.num_slots)
+        if part.gathered is None:
+            keys = key_view.narrow(2, part.first_slot, part.num_slots)
+            values = value_view.narrow(2, part.first_slot, part.num_slots)
+        else:
+            keys = key_view.index_select(2, part.gathered)
+            values = value_view.index_select(2, part.gathered)
         if part.visible is not None:
             found = attend_part_by_matmul(heads, keys, values, layer, part.visible)
         else:

@@ -15,8 +15,6 @@ Layer groups have a pool, a storage and a table per sequence each. Bookkeeping l
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,39 +24,16 @@ from kvchat.kv.attention_metadata import AttentionMetadata, new_slots, plan_row
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.cache import KVCache, SequenceId
+from kvchat.kv.integrity import check_pool, check_sequence
+from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
-from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
-from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.pool_view import PoolEvent, PoolView, SequenceView
+from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import KVCacheSpec, VisibleSet
-from kvchat.kv.step import PagedSequence, Step, StepRow, chain_key
+from kvchat.kv.step import PagedSequence, Step, StepRow
 from kvchat.kv.storage import KVStorage
 
-HEADROOM_TOKENS = 256
 NUM_EVENTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceMemory:
-    """Blocks of one sequence over all layer groups, and the bytes it alone would free."""
-
-    owner: str
-    num_tokens: int
-    num_private_blocks: int
-    num_shared_blocks: int
-    private_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryReport:
-    """Where every block is; bytes of free, cached, private, shared and held sum to the pool."""
-
-    pool_bytes: int
-    free_bytes: int
-    cached_bytes: int
-    private_bytes: int
-    shared_bytes: int
-    held_bytes: int
-    sequences: tuple[SequenceMemory, ...]
 
 
 class PagedStep:
@@ -81,6 +56,7 @@ class PagedStep:
     def rollback_row(self, row: StepRow) -> None:
         """Undo one row after the forward pass; the others can still be committed."""
         self._step.rollback_row(row)
+        self._cache._poison_behind(row.sequence)
 
     def commit(self) -> None:
         """Make the new tokens count, publish full blocks, release what windows left behind."""
@@ -88,7 +64,10 @@ class PagedStep:
 
     def rollback(self) -> None:
         """Forget the step; every sequence is as it was."""
+        sequences = [row.sequence for row in self._step.rows]
         self._step.rollback()
+        for sequence in sequences:
+            self._cache._poison_behind(sequence)
         self._cache._end_step(self._step)
 
 
@@ -124,7 +103,6 @@ class PagedKVCache(KVCache):
             for group in spec.groups
         ]
         self.num_copied_blocks = 0
-        self._headroom = max(1, HEADROOM_TOKENS // block_size)
         self._sequences: dict[SequenceId, PagedSequence] = {}
         self._next_id = 0
         self._step: Step | None = None
@@ -165,11 +143,15 @@ class PagedKVCache(KVCache):
         """Return the number of committed tokens."""
         return self._sequences[sequence].length
 
+    def visible_set(self, sequence: SequenceId) -> VisibleSet:
+        """Return the session's window and sinks, rounded up to blocks."""
+        return self._sequences[sequence].visible
+
     def token_ids(self, sequence: SequenceId) -> list[int]:
-        """Return the ids of the committed tokens."""
+        """Return a copy of the ids of the committed tokens."""
         token_ids = self._sequences[sequence].token_ids
         assert token_ids is not None
-        return token_ids
+        return list(token_ids)
 
     def fork(
         self,
@@ -184,7 +166,7 @@ class PagedKVCache(KVCache):
         Takes no block, so it succeeds under a full pool. Where a window has released what the child
         would see, the child starts empty and its tokens are brought again.
         """
-        parent = self._sequences[sequence]
+        parent = self._at_rest(sequence)
         length = parent.length if length is None else length
         self._check_length(parent, length)
         if not self._can_stand_at(parent, length):
@@ -195,7 +177,7 @@ class PagedKVCache(KVCache):
             owner,
             label,
             length,
-            None if parent.token_ids is None else parent.token_ids[:length],
+            None if parent.token_ids is None and length else (parent.token_ids or [])[:length],
             parent.keys[: length // self.block_size],
         )
         shared = sum(1 for block in child.tables[0].blocks if block != HOLE)
@@ -214,7 +196,7 @@ class PagedKVCache(KVCache):
         Returns 0 where a window has released what the shorter sequence would see; `adopt` then
         finds what is still resident.
         """
-        state = self._sequences[sequence]
+        state = self._at_rest(sequence)
         self._check_length(state, length)
         if not self._can_stand_at(state, length):
             length = 0
@@ -227,8 +209,9 @@ class PagedKVCache(KVCache):
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence; its published blocks stay cached until their room is needed."""
-        state = self._sequences.pop(sequence)
+        state = self._at_rest(sequence)
         dropped = self._cut(state, 0)
+        del self._sequences[sequence]
         self._record("free", f"{state.label or 'a sequence'} closed", dropped)
 
     def adopt(self, sequence: SequenceId, token_ids: Sequence[int]) -> int:
@@ -240,52 +223,31 @@ class PagedKVCache(KVCache):
         References every hit before anything else is taken, in every layer group or in none. In a
         windowed group only sinks and window must be resident; the rest becomes holes.
         """
-        state = self._sequences[sequence]
-        size, limit = self.block_size, len(token_ids) - 1
-        if state.token_ids is None or limit <= state.length:
+        state = self._at_rest(sequence)
+        if state.token_ids is None:
             return state.length
-        base = min(state.length // size, len(state.keys))
-        keys, chunks = list(state.keys[:base]), []
-        probe = PagedSequence(state.visible, [], keys=keys)
-        for index in range(base, len(token_ids) // size):
-            chunk = tuple(token_ids[index * size : (index + 1) * size])
-            keys.append(chain_key(probe, index, chunk, size, self.salt))
-            chunks.append(chunk)
-        found = [
-            table.blocks[:base]
-            + [
-                HOLE if block is None else block
-                for key, chunk in zip(keys[base:], chunks, strict=True)
-                for block in (table.pool.index.find(key, chunk),)
-            ]
-            for table in state.tables
-        ]
-        count = len(keys)
-        while count > base and not all(
-            self._serves(blocks, state.visible.within(group.window), count)
-            for blocks, group in zip(found, self.spec.groups, strict=True)
-        ):
-            count -= 1
-        length = min(count * size, limit)
-        if count <= base or length <= state.length:
+        assert state.token_ids == list(token_ids[: state.length])
+        visible_sets = self._visible_sets(state)
+        prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
+        if prefix is None:
             return state.length
-        self._cut(state, base * size)
+        self._cut(state, len(state.keys) * self.block_size)
         num_hits = 0
-        for table, blocks, group in zip(state.tables, found, self.spec.groups, strict=True):
-            needed = self._needed(state.visible.within(group.window), count)
-            for index in range(base, count):
-                block = blocks[index] if needed(index) else HOLE
+        for table, blocks in zip(state.tables, prefix.blocks, strict=True):
+            for block in blocks:
                 if block != HOLE:
                     table.pool.reference(block)
                     num_hits += 1
-                table.blocks.append(block)
-        state.token_ids = list(token_ids[: count * size])
-        state.keys = keys[:count]
-        state.length = count * size
-        if length < state.length:
-            self._cut(state, length)
+            table.blocks += blocks
+        state.keys = prefix.keys
+        state.length = len(prefix.keys) * self.block_size
+        state.token_ids = list(token_ids[: state.length])
+        self._cut(state, prefix.length)
+        for table, visible in zip(state.tables, visible_sets, strict=True):
+            hidden = visible.hidden_blocks(state.length, self.block_size)
+            table.release_range(hidden.start, hidden.stop)
         name = state.label or "a sequence"
-        self._record("hit", f"{name} found {length} tokens computed before", num_hits)
+        self._record("hit", f"{name} found {state.length} tokens computed before", num_hits)
         return state.length
 
     def shrink(self, sequence: SequenceId, wanted: int) -> int:
@@ -294,13 +256,12 @@ class PagedKVCache(KVCache):
         Returns the new length. A sequence with a window gives up everything, since it cannot
         continue without its last positions.
         """
-        state = self._sequences[sequence]
-        before = sum(len(table.blocks) for table in state.tables)
-        if any(state.visible.within(group.window).window for group in self.spec.groups):
-            self._cut(state, 0)
-        while state.length and any(pool.num_available < wanted for pool in self.pools):
-            self._cut(state, (state.length - 1) // self.block_size * self.block_size)
-        dropped = before - sum(len(table.blocks) for table in state.tables)
+        state = self._at_rest(sequence)
+        is_windowed = any(visible.window for visible in self._visible_sets(state))
+        dropped = 0
+        while state.length and self.num_available < wanted:
+            last = (state.length - 1) // self.block_size * self.block_size
+            dropped += self._cut(state, 0 if is_windowed else last)
         if dropped:
             name = state.label or "an idle sequence"
             self._record("evict", f"{name} made room; its text stays", dropped)
@@ -316,11 +277,19 @@ class PagedKVCache(KVCache):
         return min(wanted, border if border > 0 else window)
 
     def blocks_for(self, sequence: SequenceId, count: int) -> int:
-        """Return how many blocks `count` more tokens would take, in the fullest layer group."""
+        """Return how many blocks `count` more tokens would take, in the layer group of most.
+
+        Counts a copy of the last block where it cannot be written in place.
+        """
         state = self._sequences[sequence]
         needed = -(-(state.length + count) // self.block_size)
-        tail_copy = state.length % self.block_size != 0
-        return max(needed - len(table.blocks) + tail_copy for table in state.tables)
+        has_open_tail = state.length % self.block_size != 0
+        return max(
+            needed
+            - len(table.blocks)
+            + (has_open_tail and not table.pool.is_writable(table.blocks[-1]))
+            for table in state.tables
+        )
 
     @property
     def num_available(self) -> int:
@@ -339,7 +308,7 @@ class PagedKVCache(KVCache):
         Raises OutOfBlocks, with nothing changed, when the pool has no room.
         """
         assert self._step is None, "the last step was neither committed nor rolled back"
-        step = Step(self.block_size, self._headroom, self.salt)
+        step = Step(self.block_size, self.salt)
         try:
             for index, (sequence, count) in enumerate(rows):
                 ids = None if token_ids is None else token_ids[index]
@@ -351,12 +320,18 @@ class PagedKVCache(KVCache):
         self._step = step
         return PagedStep(self, step)
 
+    def visible_sets(self) -> list[VisibleSet]:
+        """Return what each row of the reserved step sees, apart from windows of layers."""
+        assert self._step is not None
+        return [row.sequence.visible for row in self._step.rows]
+
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
         """Write the step's keys and values, then attend over runs; see KVCache.attend."""
         assert self._step is not None and value is not None
         fault("cache.attend")
         group_index = self.spec.group_index_of_layer[layer_index]
         storage, metadata = self.storages[group_index], self._metadata[group_index]
+        assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
         place = self._layer_in_group[layer_index]
         storage.write(place, metadata.slots, key, value)
         layer = self.spec.layers[layer_index]
@@ -378,23 +353,23 @@ class PagedKVCache(KVCache):
                     plan_row(table, visible, row.start, row.count, len(slots), self.device)
                 )
                 slots += new_slots(table, row.start, row.count)
-            metadata.append(
-                AttentionMetadata(torch.tensor(slots, device=self.device), tuple(plans))
-            )
+            packed = torch.tensor(slots, dtype=torch.int64, device=self.device)
+            metadata.append(AttentionMetadata(packed, tuple(plans)))
         self._metadata = metadata
 
     def _commit(self, step: Step) -> None:
-        rows = [(row.sequence, row.groups) for row in step.rows]
+        rows = list(step.rows)
         step.commit()
-        for sequence, groups in rows:
-            copied = sum(group.copy_source is not None for group in groups)
+        for row in rows:
+            sequence = row.sequence
+            copied = sum(group.copy_source is not None for group in row.groups)
             if copied:
                 self.num_copied_blocks += copied
                 name = sequence.label or "a sequence"
                 self._record(
                     "copy", f"{name} copied the block it shared before writing to it", copied
                 )
-            self._release_behind_window(sequence)
+            self._release_behind_window(sequence, row.start)
         self._end_step(step)
 
     def _end_step(self, step: Step) -> None:
@@ -405,19 +380,13 @@ class PagedKVCache(KVCache):
             self._record("evict", "cached blocks nobody used gave way", self._num_evicted)
             self._num_evicted = 0
 
-    def _release_behind_window(self, sequence: PagedSequence) -> None:
+    def _release_behind_window(self, sequence: PagedSequence, before: int) -> None:
+        """Let go of what became hidden since the sequence had `before` tokens."""
         released = 0
-        for table, group in zip(sequence.tables, self.spec.groups, strict=True):
-            visible = sequence.visible.within(group.window)
-            if not visible.has_slid(sequence.length):
-                continue
-            first = visible.sinks // self.block_size
-            behind = visible.first_recent(sequence.length) // self.block_size
-            while behind > first and table.blocks[behind - 1] == HOLE:
-                behind -= 1
-            while first < behind and table.blocks[first] == HOLE:
-                first += 1
-            released += table.release_range(first, behind)
+        for table, visible in zip(sequence.tables, self._visible_sets(sequence), strict=True):
+            hidden = visible.hidden_blocks(sequence.length, self.block_size)
+            old = visible.hidden_blocks(before, self.block_size)
+            released += table.release_range(max(hidden.start, old.stop), hidden.stop)
         if released:
             name = sequence.label or "a sequence"
             self._record("release", f"{name} let tokens leave its window", released)
@@ -426,38 +395,8 @@ class PagedKVCache(KVCache):
 
     def memory(self) -> MemoryReport:
         """Return where every block is; the parts sum to the pool, to the byte."""
-        totals = dict.fromkeys(BlockState, 0)
-        per_sequence = {sequence: [0, 0, 0] for sequence in self._sequences}
-        for group_index, pool in enumerate(self.pools):
-            block_bytes = self._block_bytes(group_index)
-            counts = {
-                BlockState.FREE: pool.num_free,
-                BlockState.CACHED: pool.num_cached,
-                BlockState.PRIVATE: pool.num_private,
-                BlockState.SHARED: pool.num_shared,
-                BlockState.HELD: len(pool.held),
-            }
-            for state, count in counts.items():
-                totals[state] += count * block_bytes
-            for sequence, sequence_state in self._sequences.items():
-                row = per_sequence[sequence]
-                for block in sequence_state.tables[group_index].blocks:
-                    if block != HOLE:
-                        is_private = pool.ref_counts[block] == 1
-                        row[0 if is_private else 1] += 1
-                        row[2] += block_bytes if is_private else 0
-        return MemoryReport(
-            self.nbytes,
-            totals[BlockState.FREE],
-            totals[BlockState.CACHED],
-            totals[BlockState.PRIVATE],
-            totals[BlockState.SHARED],
-            totals[BlockState.HELD],
-            tuple(
-                SequenceMemory(state.owner, state.length, *per_sequence[sequence])
-                for sequence, state in self._sequences.items()
-            ),
-        )
+        block_bytes = [self._block_bytes(index) for index in range(len(self.pools))]
+        return memory_report(self.pools, block_bytes, self._sequences.values())
 
     @property
     def nbytes(self) -> int:
@@ -497,66 +436,23 @@ class PagedKVCache(KVCache):
 
     def check_integrity(self) -> None:
         """Recompute every count from nothing and compare; raises AssertionError on a difference."""
+        states = self._sequences.values()
         for group_index, pool in enumerate(self.pools):
-            named = [0] * pool.num_blocks
-            for state in self._sequences.values():
-                table = state.tables[group_index]
-                assert len(table.blocks) == -(-state.length // self.block_size), "table length"
-                for index, block in enumerate(table.blocks):
-                    if block != HOLE:
-                        named[block] += 1
-                    else:
-                        assert not self._needed(
-                            state.visible.within(self.spec.groups[group_index].window),
-                            state.length,
-                            in_tokens=True,
-                        )(index), "a hole where the window still looks"
-            for block in pool.held:
-                named[block] += 1
-            assert named == pool.ref_counts, "reference counts"
-            free = {
-                block for first, size in pool.free.extents() for block in range(first, first + size)
-            }
-            extents = pool.free.extents()
-            for (first, size), (following, _) in pairwise(extents):
-                assert first + size < following, "extents overlap or touch"
-            assert len(free) == pool.num_free
-            cached = pool.cached_blocks()
-            assert len(set(cached)) == len(cached) == pool.num_cached
-            for block in range(pool.num_blocks):
-                unused = pool.ref_counts[block] == 0
-                assert (block in free) == (unused and block not in pool.index), "free set"
-                assert (block in cached) == (unused and block in pool.index), "cached list"
-            assert pool.num_shared == sum(count > 1 for count in pool.ref_counts)
-            parts = pool.num_free + pool.num_cached + pool.num_private + pool.num_shared
-            assert parts + len(pool.held) == pool.num_blocks, "conservation"
-        for state in self._sequences.values():
-            self._check_keys(state)
+            check_pool(pool, [state.tables[group_index] for state in states])
+        for state in states:
+            check_sequence(state, self._visible_sets(state), self.block_size, self.salt)
         report = self.memory()
-        assert report.pool_bytes == (
-            report.free_bytes
-            + report.cached_bytes
-            + report.private_bytes
-            + report.shared_bytes
-            + report.held_bytes
+        assert (
+            report.pool_bytes
+            == self.nbytes
+            == (
+                report.free_bytes
+                + report.cached_bytes
+                + report.private_bytes
+                + report.shared_bytes
+                + report.held_bytes
+            )
         ), "bytes"
-
-    def _check_keys(self, state: PagedSequence) -> None:
-        if state.token_ids is None:
-            return
-        assert len(state.token_ids) == state.length, "token ids"
-        assert len(state.keys) == state.length // self.block_size, "keys"
-        size, parent = self.block_size, ROOT_KEY
-        for index, key in enumerate(state.keys):
-            tokens = state.token_ids[index * size : (index + 1) * size]
-            assert key == chain_key(state, index, tokens, size, self.salt), "chained key"
-            if not state.visible.has_slid((index + 1) * size - 1):
-                assert key == block_key(parent, tokens, self.salt), "unsalted key"
-            for table in state.tables:
-                block = table.blocks[index]
-                if block != HOLE and block in table.pool.index:
-                    assert table.pool.index.entry(block) == (key, tuple(tokens)), "published"
-            parent = key
 
     # Pieces
 
@@ -565,6 +461,12 @@ class PagedKVCache(KVCache):
         self._next_id += 1
         self._sequences[sequence] = state
         return sequence
+
+    def _at_rest(self, sequence: SequenceId) -> PagedSequence:
+        """Return a sequence that may change, which none of the step in progress may."""
+        state = self._sequences[sequence]
+        assert self._step is None or all(row.sequence is not state for row in self._step.rows)
+        return state
 
     def _check_length(self, state: PagedSequence, length: int) -> None:
         if not 0 <= length <= state.length:
@@ -580,29 +482,28 @@ class PagedKVCache(KVCache):
             del state.token_ids[length:]
         elif length == 0:
             state.token_ids = []
+        self._poison_behind(state)
         return dropped
 
     def _can_stand_at(self, state: PagedSequence, length: int) -> bool:
         """Say whether everything a query at `length` sees is still in the tables."""
-        for table, group in zip(state.tables, self.spec.groups, strict=True):
-            needed = self._needed(state.visible.within(group.window), length, in_tokens=True)
-            num_blocks = -(-length // self.block_size)
-            if any(
-                block == HOLE and needed(index)
-                for index, block in enumerate(table.blocks[:num_blocks])
-            ):
-                return False
+        num_blocks = -(-length // self.block_size)
+        for table, visible in zip(state.tables, self._visible_sets(state), strict=True):
+            hidden = visible.hidden_blocks(length, self.block_size)
+            for index, block in enumerate(table.blocks[:num_blocks]):
+                if block == HOLE and index not in hidden:
+                    return False
         return True
 
-    def _serves(self, blocks: Sequence[int], visible: VisibleSet, count: int) -> bool:
-        needed = self._needed(visible, count)
-        return all(blocks[index] != HOLE for index in range(count) if needed(index))
+    def _visible_sets(self, state: PagedSequence) -> list[VisibleSet]:
+        return [state.visible.within(group.window) for group in self.spec.groups]
 
-    def _needed(
-        self, visible: VisibleSet, count: int, *, in_tokens: bool = False
-    ) -> "_NeededBlocks":
-        length = count if in_tokens else count * self.block_size
-        return _NeededBlocks(visible, length, self.block_size)
+    def _poison_behind(self, state: PagedSequence) -> None:
+        """Make slots behind the last token NaN where tests ask for it: rewound, or rolled back."""
+        used = state.length % self.block_size
+        for table, storage in zip(state.tables, self.storages, strict=True):
+            if storage.is_poisoning and used and table.pool.is_writable(table.blocks[-1]):
+                storage.poison(table.blocks[-1], used)
 
     def _block_bytes(self, group_index: int) -> int:
         return self.storages[group_index].nbytes // self.num_blocks
@@ -613,15 +514,3 @@ class PagedKVCache(KVCache):
     def _record(self, kind: str, text: str, num_blocks: int) -> None:
         self._num_events += 1
         self._events.append(PoolEvent(self._num_events, kind, text, num_blocks, time.time()))
-
-
-class _NeededBlocks:
-    """Says which blocks the query at `length` still sees."""
-
-    def __init__(self, visible: VisibleSet, length: int, block_size: int) -> None:
-        slid = visible.has_slid(length)
-        self._num_sinks = visible.sinks // block_size if slid else 0
-        self._first = visible.first_recent(length) // block_size if slid else 0
-
-    def __call__(self, index: int) -> bool:
-        return index < self._num_sinks or index >= self._first

@@ -46,7 +46,7 @@ def attend_part_by_matmul(
     """Attend to one run of keys by matrix products: the plain form, on every device.
 
     visible  [n, S] bool, or None where every query sees every key; a row that sees none gets
-             output 0 and log-sum-exp -inf, which `merge` weighs with 0
+             output 0 and the lowest finite log-sum-exp, which `merge` weighs with 0
     """
     num_kv_heads = key.shape[1]
     grouped = query.reshape(1, num_kv_heads, -1, *query.shape[2:])  # [1, K, G, n, D]
@@ -56,14 +56,15 @@ def attend_part_by_matmul(
         scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)
     if visible is not None:
         scores = scores.masked_fill(~visible, float("-inf"))
-    lse = scores.logsumexp(-1)  # [1, K, G, n]
-    weights = (scores - lse.clamp(min=torch.finfo(lse.dtype).min)[..., None]).exp()
+    # Finite, since merging two parts of which a query sees nothing would make -inf - -inf a NaN.
+    lse = scores.logsumexp(-1).clamp(min=torch.finfo(scores.dtype).min)  # [1, K, G, n]
+    weights = (scores - lse[..., None]).exp()
     output = weights.to(value.dtype) @ value  # [1, K, G, n, D]
     return output.flatten(1, 2), lse.flatten(1, 2)
 
 
 def merge(first: Part, second: Part) -> Part:
-    """Return attention over the union of two disjoint key sets, at least one of them seen."""
+    """Return attention over the union of two disjoint key sets."""
     weight = torch.sigmoid(first[1] - second[1])[..., None].to(first[0].dtype)
     return torch.lerp(second[0], first[0], weight), torch.logaddexp(first[1], second[1])
 

@@ -67,6 +67,15 @@ class VisibleSet:
             return 0
         return position - self.window + 1
 
+    def hidden_blocks(self, length: int, block_size: int) -> range:
+        """Return the indexes of blocks that no query at position `length` or behind sees.
+
+        Blocks wholly between the sinks and the lowest recent position; empty until the window slid.
+        """
+        if not self.has_slid(length):
+            return range(0)
+        return range(-(-self.sinks // block_size), self.first_recent(length) // block_size)
+
     def within(self, layer_window: int | None) -> "VisibleSet":
         """Return what a layer with a window of its own sees: the smaller of the two windows."""
         if layer_window is None:

@@ -2,18 +2,20 @@
 
 Reserve takes blocks and names copies, compute fills only what was taken, commit makes it part of
 the sequences. Until commit no table, length, count or published key has changed, so one row can be
-rolled back alone. Plain Python, no tensors.
+rolled back alone. (What makes room is not undone: a cached block evicted, or in a pool without any
+other room a block that is no longer findable. Both cost time later, never words.) Plain Python, no
+tensors.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kvchat.kv.block_table import BlockTable
+from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
 from kvchat.kv.spec import VisibleSet
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class PagedSequence:
     """One sequence: its committed length, and a block table per layer group.
 
@@ -46,7 +48,7 @@ class GroupReservation:
         return BlockTable(table.pool, table.block_size, blocks)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class StepRow:
     """One sequence of the step and the tokens it gets."""
 
@@ -60,15 +62,9 @@ class StepRow:
 class Step:
     """Rows that are computed together; then exactly one commit or rollback of each."""
 
-    def __init__(
-        self,
-        block_size: int,
-        headroom_blocks: int,
-        salt: bytes,
-    ) -> None:
+    def __init__(self, block_size: int, salt: bytes = b"") -> None:
         self.rows: list[StepRow] = []
         self._block_size = block_size
-        self._headroom = headroom_blocks
         self._salt = salt
 
     @property
@@ -124,20 +120,21 @@ class Step:
         pool, blocks = table.pool, table.blocks
         num_new = -(-(start + count) // self._block_size) - len(blocks)
         copies = False
-        if start % self._block_size and not pool.is_writable(blocks[-1]):
-            copies = True
+        if start % self._block_size:
             tail = blocks[-1]
-            if pool.num_available < num_new + 1 and pool.ref_counts[tail] == 1:
-                # No room for a copy, and nobody else holds it: the block is no longer findable,
-                # and is written in place. A rewound sequence can always go on.
+            assert tail != HOLE
+            copies = not pool.is_writable(tail)
+            if copies and pool.num_available == num_new and pool.ref_counts[tail] == 1:
+                # Room for all but the copy, and nobody else holds the block: it stops being
+                # findable and is written in place. A rewound sequence can always go on.
                 pool.index.forget(tail)
                 copies = False
         need = num_new + copies
         if need == 0:
             return GroupReservation([])
         before = blocks[: len(blocks) - copies]
-        after = before[-1] if before and before[-1] >= 0 else None
-        taken = pool.take(need, after=after, headroom=self._headroom)
+        after = before[-1] if before and before[-1] != HOLE else None
+        taken = pool.take(need, after=after)
         if not copies:
             return GroupReservation(taken)
         return GroupReservation(taken[1:], copy_source=blocks[-1], copy_target=taken[0])
@@ -177,7 +174,7 @@ class Step:
             sequence.keys.append(key)
             for table in sequence.tables:
                 block = table.blocks[index]
-                if block >= 0 and table.pool.is_writable(block):
+                if block != HOLE and table.pool.is_writable(block):
                     table.pool.index.publish(block, key, tokens)
 
 

@@ -33,6 +33,7 @@ class KVStorage:
         assert group.key_dim == group.value_dim, "keys and values of one size share a tensor"
         self.group = group
         self.block_size = block_size
+        self.dtype = dtype
         self.num_kv_heads = group.num_kv_heads
         heads, slots = 2 * group.num_kv_heads, num_blocks * block_size
         self.is_poisoning = os.environ.get("KVCHAT_POISON") == "1"
@@ -66,7 +67,7 @@ class KVStorage:
         if self._has_index_copy:
             try:
                 tensor.index_copy_(1, slots, new.to(tensor.dtype))
-            except (NotImplementedError, RuntimeError):
+            except NotImplementedError:
                 # Some devices lack the operator; found out once, then never tried again.
                 self._has_index_copy = False
             else:
@@ -80,7 +81,11 @@ class KVStorage:
             for tensor in self.tensors:
                 tensor.narrow(1, behind, num_valid).copy_(tensor.narrow(1, first, num_valid))
 
-    def poison(self, block: int) -> None:
-        """Fill a freed block with NaN, so that a stale read is loud. Tests only."""
+    def poison(self, block: int, first: int = 0) -> None:
+        """Fill a freed block, or its slots from `first` on, with NaN: a stale read is loud.
+
+        For tests, which ask for it by KVCHAT_POISON=1.
+        """
+        start, count = block * self.block_size + first, self.block_size - first
         for tensor in self.tensors:
-            tensor.narrow(1, block * self.block_size, self.block_size).fill_(float("nan"))
+            tensor.narrow(1, start, count).fill_(float("nan"))

@@ -1,0 +1,83 @@
+"""check_pool() and check_sequence(): recompute from nothing what pools and tables claim.
+
+For tests and self-checks: every count is derived a second way, and the first difference raises
+AssertionError with the name of what is wrong. Plain Python, no tensors.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from kvchat.kv.block_pool import BlockPool
+from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.spec import VisibleSet
+from kvchat.kv.step import PagedSequence, chain_key
+
+
+def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:
+    """Check reference counts, states, free runs and the eviction order of one layer group.
+
+    tables  all tables of the group; held blocks are named by none yet
+    """
+    named = [0] * pool.num_blocks
+    for table in tables:
+        for block in table.blocks:
+            if block != HOLE:
+                named[block] += 1
+    for block in pool.held:
+        assert named[block] == 0, "a held block is in a table"
+        named[block] = 1
+    assert named == pool.ref_counts, "reference counts"
+
+    extents = pool.free.extents()
+    for (first, size), (following, _) in pairwise(extents):
+        assert first + size < following, "free runs overlap or touch"
+    free = {block for first, size in extents for block in range(first, first + size)}
+    cached = pool.cached_blocks()
+    assert len(free) == pool.num_free, "number of free blocks"
+    assert len(set(cached)) == len(cached) == pool.num_cached, "number of cached blocks"
+    unused = {block for block, count in enumerate(pool.ref_counts) if count == 0}
+    published = {block for block in range(pool.num_blocks) if block in pool.index}
+    assert free == unused - published, "free blocks"
+    assert set(cached) == unused & published, "cached blocks"
+    assert not pool.held & published, "a held block is published"
+    assert len(published) == len(pool.index), "the index names a block outside the pool"
+
+    num_private = sum(count == 1 for count in pool.ref_counts) - len(pool.held)
+    num_shared = sum(count > 1 for count in pool.ref_counts)
+    assert pool.num_private == num_private, "number of private blocks"
+    assert pool.num_shared == num_shared, "number of shared blocks"
+    parts = len(free) + len(cached) + num_private + num_shared + len(pool.held)
+    assert parts == pool.num_blocks, "conservation"
+
+
+def check_sequence(
+    sequence: PagedSequence, visible_sets: Sequence[VisibleSet], block_size: int, salt: bytes
+) -> None:
+    """Check one sequence: table lengths, holes, keys, and what its published blocks claim to hold.
+
+    visible_sets  what queries of each layer group see, in the order of the tables
+    """
+    size, length = block_size, sequence.length
+    for table, visible in zip(sequence.tables, visible_sets, strict=True):
+        assert len(table.blocks) == -(-length // size), "table length"
+        hidden = visible.hidden_blocks(length, size)
+        for index, block in enumerate(table.blocks):
+            # Equal in both directions: no hole where a query looks, no block that none can see.
+            assert (block == HOLE) == (index in hidden), "holes"
+    token_ids = sequence.token_ids
+    if token_ids is None:
+        return
+    assert len(token_ids) == length, "number of token ids"
+    assert len(sequence.keys) == length // size, "number of keys"
+    parent = ROOT_KEY
+    for index, key in enumerate(sequence.keys):
+        tokens = token_ids[index * size : (index + 1) * size]
+        assert key == chain_key(sequence, index, tokens, size, salt), "chained key"
+        if not sequence.visible.has_slid((index + 1) * size - 1):
+            assert key == block_key(parent, tokens, salt), "a key before the window slid"
+        for table in sequence.tables:
+            block = table.blocks[index]
+            if block != HOLE and block in table.pool.index:
+                assert table.pool.index.entry(block) == (key, tuple(tokens)), "published tokens"
+        parent = key

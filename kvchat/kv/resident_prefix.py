@@ -1,0 +1,80 @@
+"""find_resident_prefix(): how much of a prompt the pool holds already, in every layer group.
+
+Only looks: references are counted by whoever takes the blocks. Plain Python, no tensors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvchat.kv.block_table import HOLE
+from kvchat.kv.spec import VisibleSet
+from kvchat.kv.step import PagedSequence, chain_key
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentPrefix:
+    """Published blocks that extend a sequence.
+
+    length  tokens the sequence can then have; may end inside the last block
+    keys    chained keys of all its blocks, from position 0 on
+    blocks  per layer group, the blocks behind those whose keys the sequence has already;
+            HOLE where no query from `length` on looks
+    """
+
+    length: int
+    keys: list[bytes]
+    blocks: list[list[int]]
+
+
+def find_resident_prefix(
+    sequence: PagedSequence,
+    token_ids: Sequence[int],
+    visible_sets: Sequence[VisibleSet],
+    block_size: int,
+    salt: bytes,
+) -> ResidentPrefix | None:
+    """Return the longest prefix of `token_ids` that all layer groups can serve, or None.
+
+    Leaves at least one token to compute, and returns None where that is not longer than what the
+    sequence has. `visible_sets` is in the order of its tables: a windowed group needs only the
+    sinks and the blocks its next query looks at.
+    """
+    size, limit = block_size, len(token_ids) - 1
+    base = len(sequence.keys)
+    probe = PagedSequence(sequence.visible, [], keys=list(sequence.keys))
+    found = [list(table.blocks[:base]) for table in sequence.tables]
+    is_broken = False
+    for index in range(base, len(token_ids) // size):
+        tokens = token_ids[index * size : (index + 1) * size]
+        probe.keys.append(chain_key(probe, index, tokens, size, salt))
+        for table, blocks, visible in zip(sequence.tables, found, visible_sets, strict=True):
+            block = table.pool.index.find(probe.keys[index], tokens)
+            blocks.append(HOLE if block is None else block)
+            is_broken |= block is None and visible.window is None
+        if is_broken:
+            break  # a group without a window needs every block
+    count = len(probe.keys)
+    while count > base:
+        length = min(count * size, limit)
+        missing = [
+            index
+            for blocks, visible in zip(found, visible_sets, strict=True)
+            for index in _missing(blocks[:count], visible.hidden_blocks(length, size))
+        ]
+        if not missing:
+            break
+        # A shorter prefix looks at all the blocks of a longer one that lie before its end.
+        count = min(missing)
+    if count <= base or length <= sequence.length:
+        return None
+    blocks_of_groups = []
+    for blocks, visible in zip(found, visible_sets, strict=True):
+        hidden = visible.hidden_blocks(length, size)
+        blocks_of_groups.append(
+            [HOLE if index in hidden else blocks[index] for index in range(base, count)]
+        )
+    return ResidentPrefix(length, probe.keys[:count], blocks_of_groups)
+
+
+def _missing(blocks: Sequence[int], hidden: range) -> list[int]:
+    return [index for index, block in enumerate(blocks) if block == HOLE and index not in hidden]
