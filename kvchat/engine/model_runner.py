@@ -1,19 +1,28 @@
 """ModelRunner: the rows of a step become packed tensors, then logits of each row's last token."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from kvchat.errors import fault
 from kvchat.kv.cache import KVCache
-from kvchat.model.transformer import Transformer
+
+
+class Model(Protocol):
+    """What runs: a Transformer, or whatever else computes logits over a cache."""
+
+    def __call__(
+        self, token_ids: Tensor, positions: Tensor, cache: KVCache, rows: Tensor, /
+    ) -> Tensor:
+        """Map packed ids and positions, [T] int64 each, to logits of the tokens `rows`."""
 
 
 class ModelRunner:
     """Runs a model over packed rows; keeps nothing between steps."""
 
-    def __init__(self, model: Transformer, device: str) -> None:
+    def __init__(self, model: Model, device: str) -> None:
         self._model = model
         self._device = device
 
@@ -33,10 +42,9 @@ class ModelRunner:
             end += len(row)
             lasts.append(end - 1)
         with torch.inference_mode():
-            logits: Tensor = self._model(
+            return self._model(
                 torch.tensor(packed, device=self._device),
                 torch.tensor(positions, device=self._device),
                 cache,
                 torch.tensor(lasts, device=self._device),
             )
-        return logits
