@@ -94,6 +94,7 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
     gemma    no prefix at all; turn marks, blanks and HTML are USER_DEFINED pieces
     phi      dummy prefix; chat tokens lie behind the vocabulary and eat the newline after them
     strict   the library's default normalizer, which strips white space; no byte pieces
+    nfkc     a normalizer that drops some characters and no white space; dummy prefix once
     """
     prefix = _train()
     own = _train(
@@ -165,6 +166,11 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
                 "legacy": False,
                 "chat_template": PHI_TEMPLATE,
             },
+        ),
+        "nfkc": make_folder(
+            "nfkc",
+            _train(normalization_rule_name="nmt_nfkc"),
+            tokenizer_config={**names, "legacy": False},
         ),
         "strict": make_folder("strict", strict, tokenizer_config={**names, "legacy": False}),
     }

@@ -259,3 +259,12 @@ def test_the_stop_ids_are_those_of_every_source(
     (end_of_turn,) = tokenizers["gemma"].encode_rendered("<end_of_turn>")
     assert stop_ids("gemma") == {1, end_of_turn}
     assert "107000" in caplog.text
+
+
+def test_a_token_that_does_not_follow_the_reply_directly_ends_none(
+    make_folder: Callable[..., Path], folders: dict[str, Path], sandbox: Sandbox
+) -> None:
+    source = "{% for m in messages %}{{ m.content }} | then{{ eos_token }}{% endfor %}"
+    assert template_of(source, make_folder, folders, sandbox).end_id() is None
+    source = source.replace("| then", "\n")
+    assert template_of(source, make_folder, folders, sandbox).end_id() == 2

@@ -117,6 +117,14 @@ def test_the_same_text_needs_no_new_ids(tokenizers: dict[str, Tokenizer]) -> Non
     assert extend(tokenizers["own"], ids, text, text) == (len(ids), [])
 
 
+def test_ids_that_do_not_fit_their_text_are_not_kept(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["own"]
+    text = "<s><|user|>Hello<|end|>"
+    ids = tokenizer.encode_rendered(text)
+    wrong = [ids[0], 6, *ids[2:]]
+    assert extend(tokenizer, wrong, text, text) == (1, ids[1:])
+
+
 @pytest.mark.parametrize("kind", ["own", "gemma"])
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())

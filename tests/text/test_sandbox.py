@@ -269,9 +269,8 @@ def test_the_child_loads_nothing_of_kvchat_or_torch() -> None:
 
 def test_the_child_may_neither_open_files_nor_start_programs_nor_write() -> None:
     code = (
-        "import runpy, sys, os\n"
-        "module = runpy.run_path(sys.argv[1])\n"
-        "module['_forbid_everything_else']()\n"
+        "import io, runpy, sys, os\n"
+        "runpy.run_path(sys.argv[1])['_serve'](io.BytesIO(), io.BytesIO())\n"
         "for attempt in (lambda: open('/etc/passwd'), lambda: os.system('true'),\n"
         "                lambda: os.listdir('/'), lambda: __import__('antigravity')):\n"
         "    try:\n"

@@ -152,7 +152,20 @@ def make_oracle(oracle_class: Any, folder: Path, tokenizer: Tokenizer, **added: 
 def trusted_strings(seed: int, tokens: list[str]) -> list[str]:
     """Random joins of tokens and words, as templates write them."""
     draw = random.Random(seed)
-    bits = [*tokens, "hello", " hi", " ", "  ", "\n", "x1", "grüße", f"{BLANK}y", "\t", "漢"]
+    bits = [
+        *tokens,
+        "hello",
+        " hi",
+        " ",
+        "  ",
+        "\n",
+        "x1",
+        "grüße",
+        f"{BLANK}y",
+        "\t",
+        "漢",
+        "\x01",
+    ]
     joined = ["".join(draw.choices(bits, k=draw.randint(1, 7))) for _ in range(400)]
     return [text for text in HARD_STRINGS if text and text != PRIVATE] + joined
 
@@ -166,7 +179,7 @@ def test_the_legacy_rules_are_those_of_transformers(
         assert tokenizers["legacy"].encode_rendered(text) == expected, ascii(text)
 
 
-@pytest.mark.parametrize("kind", ["modern", "phi", "strict"])
+@pytest.mark.parametrize("kind", ["modern", "phi", "strict", "nfkc"])
 def test_the_rules_of_a_single_prefix_are_those_of_transformers(
     kind: str, oracle_class: Any, folders: dict[str, Path], tokenizers: dict[str, Tokenizer]
 ) -> None:
@@ -216,6 +229,41 @@ def test_decoding_agrees_with_the_library_for_any_ids(
         if first is not None and library.IsByte(first) and kind == "legacy":
             continue  # the library strips a blank behind leading bytes as well
         assert tokenizer.decode(ids) == library.decode(ids)
+
+
+def test_the_unknown_token_shows_as_the_library_shows_it(
+    folders: dict[str, Path], tokenizers: dict[str, Tokenizer]
+) -> None:
+    tokenizer = tokenizers["strict"]
+    library = sentencepiece.SentencePieceProcessor(
+        model_proto=(folders["strict"] / "tokenizer.model").read_bytes()
+    )
+    ids = tokenizer.encode("hello 漢")
+    assert tokenizer.unk_id in ids
+    assert tokenizer.decode(ids) == library.decode(ids)
+
+
+def test_private_characters_in_the_input_are_no_masks(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["own"]
+    assert tokenizer.mask(PRIVATE) == "\ufffdx\ufffd"
+    assert tokenizer.decode(tokenizer.encode(PRIVATE)) == "\ufffdx\ufffd"
+
+
+@pytest.mark.parametrize("kind", ["legacy", "modern"])
+def test_text_that_goes_on_gets_no_prefix(kind: str, tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers[kind]
+    ids = tokenizer.encode("hello")
+    assert tokenizer.decode_raw(ids) == " hello"
+    assert tokenizer.decode_raw(tokenizer.encode_continuation("there", ids[-1])) == "there"
+
+
+def test_text_that_goes_on_behind_a_chat_token_loses_the_white_space_it_eats(
+    tokenizers: dict[str, Tokenizer],
+) -> None:
+    tokenizer = tokenizers["phi"]
+    (turn,) = tokenizer.encode_rendered("<|user|>")
+    expected = tokenizer.encode_rendered("<|user|>\n hi")[1:]
+    assert tokenizer.encode_continuation("\n hi", turn) == expected
 
 
 def test_a_special_token_is_dropped_from_the_content_and_kept_in_the_raw_text(
