@@ -4,12 +4,13 @@ It has no thread and no clock of its own besides the one it is given: whoever ow
 A sequence here is token ids; what is in the cache is only how much of it need not be computed.
 """
 
-import math
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from kvchat.engine.model_runner import ModelRunner
@@ -26,6 +27,8 @@ from kvchat.errors import (
     SessionNotFound,
 )
 from kvchat.kv.paged_cache import PagedKVCache, PagedStep
+
+log = logging.getLogger(__name__)
 
 
 class RunsModel(Protocol):
@@ -156,6 +159,8 @@ class Engine:
         """Keep the first `length` tokens of an idle sequence; return how many are computed."""
         sequence = self._find(owner)
         assert sequence.request is None, "a running sequence is cancelled before it is rewound"
+        if length < 0:
+            raise InvalidArgument(f"Cannot rewind to {length} tokens.")
         del sequence.token_ids[length:]
         computed = self.cache.length(sequence.cache_id)
         if length < computed:
@@ -173,9 +178,19 @@ class Engine:
         del self._sequences[owner]
         self.cache.release(sequence.cache_id)
 
+    def abandon(self, error: str | None = None) -> None:
+        """End every generation, before the engine itself ends: cancelled, or failed with an error.
+
+        So every reader sees an end and its text so far, whatever happened.
+        """
+        reason = FinishReason.CANCELLED if error is None else FinishReason.FAILED
+        for sequence in self._with_request():
+            self._finish(sequence, reason, error)
+
     def stats(self) -> list[SequenceStats]:
         """Return a row per open sequence."""
-        places = {sequence.owner: place for place, sequence in enumerate(self._waiting, 1)}
+        in_line = sorted(self._waiting, key=self._place_in_line)
+        places = {sequence.owner: place for place, sequence in enumerate(in_line, 1)}
         return [
             SequenceStats(
                 sequence.owner,
@@ -206,47 +221,44 @@ class Engine:
             )
             for row in picked
         ]
+        self._run(rows)
+
+    def _run(self, rows: list[ScheduledRow]) -> None:
+        """Reserve, compute, sample and commit; whatever fails on the way is undone."""
         rows, reserved = self._reserve(rows)
         if reserved is None:
             return
         started = self._clock()
         try:
-            logits = self._compute(rows, reserved)
+            new = [self._new_tokens(row) for row in rows]
+            logits = self._runner.run(new, reserved.positions, self.cache)[:, : self.vocab_size]
+            is_finite = logits.isfinite().all(-1).tolist()
+            tokens = self._sample(rows, logits, is_finite)
         except Exception as error:
             # Whatever failed, only the row that fails again alone is ended.
             reserved.rollback()
             self._run_alone(rows, error)
             return
-        self._commit(rows, reserved, logits, started)
-
-    def _compute(self, rows: list[ScheduledRow], reserved: PagedStep) -> Tensor:
-        new = [self._new_tokens(row) for row in rows]
-        return self._runner.run(new, reserved.positions, self.cache)
+        self._commit(rows, reserved, is_finite, tokens, started)
 
     def _run_alone(self, rows: list[ScheduledRow], error: Exception) -> None:
+        """Find out whose error it was: that reply ends, the neighbors go on."""
         if len(rows) == 1:
             self._finish(rows[0].sequence, FinishReason.FAILED, _sentence(error))
             return
         for row in rows:
-            if row.sequence.request is None:
-                continue
-            kept, reserved = self._reserve([row])
-            if reserved is None:
-                continue
-            started = self._clock()
-            try:
-                logits = self._compute(kept, reserved)
-            except Exception as repeated:
-                # The reason is told to the user of this reply; the neighbours go on.
-                reserved.rollback()
-                self._finish(row.sequence, FinishReason.FAILED, _sentence(repeated))
-            else:
-                self._commit(kept, reserved, logits, started)
+            # Making room for one row may have preempted another.
+            if row.sequence in self._running:
+                self._run([row])
 
     def _commit(
-        self, rows: list[ScheduledRow], reserved: PagedStep, logits: Tensor, started: float
+        self,
+        rows: list[ScheduledRow],
+        reserved: PagedStep,
+        is_finite: list[bool],
+        tokens: dict[int, int],
+        started: float,
     ) -> None:
-        is_finite = logits.isfinite().all(-1).tolist()
         good: list[int] = []
         for place, (row, step_row) in enumerate(zip(rows, list(reserved.rows), strict=True)):
             request = row.sequence.request
@@ -261,7 +273,6 @@ class Engine:
                 )
             else:
                 good.append(place)
-        tokens = self._sample([rows[place] for place in good], logits, good)
         reserved.commit()
         seconds = self._clock() - started
         self.num_steps += 1
@@ -271,7 +282,8 @@ class Engine:
             if rows[place].sequence.state is SequenceState.PREFILL
         )
         decodes = sum(rows[place].sequence.state is SequenceState.DECODE for place in good)
-        self.scheduler.budget.learn(seconds, decodes, prompt_tokens)
+        if good:
+            self.scheduler.budget.learn(seconds, decodes, prompt_tokens)
         for place in good:
             sequence = rows[place].sequence
             self._ticks += 1
@@ -284,15 +296,15 @@ class Engine:
                 self._take_token(sequence, tokens[place])
 
     def _sample(
-        self, rows: list[ScheduledRow], logits: Tensor, places: list[int]
+        self, rows: list[ScheduledRow], logits: Tensor, is_finite: list[bool]
     ) -> dict[int, int]:
-        """Return a token for each row whose tokens are all computed after this step."""
+        """Return a token, by place, for each row whose tokens are all computed after this step."""
         sampling, chosen = [], []
-        for row, place in zip(rows, places, strict=True):
+        for place, row in enumerate(rows):
             sequence = row.sequence
             request = sequence.request
             assert request is not None
-            if self._remaining(sequence) == row.num_new_tokens:
+            if is_finite[place] and self._remaining(sequence) == row.num_new_tokens:
                 chosen.append(place)
                 sampling.append(
                     SamplerRow(
@@ -304,8 +316,7 @@ class Engine:
                 )
         if not chosen:
             return {}
-        picked = logits[chosen, : self.vocab_size]
-        return dict(zip(chosen, sample(picked, sampling), strict=True))
+        return dict(zip(chosen, sample(logits[chosen], sampling), strict=True))
 
     def _take_token(self, sequence: Sequence, token_id: int) -> None:
         request = sequence.request
@@ -316,16 +327,22 @@ class Engine:
         if token_id in request.stop_ids:
             self._finish(sequence, FinishReason.STOP, token_id=token_id)
             return
-        text = request.text_stream.push(token_id)
+        try:
+            text = request.text_stream.push(token_id)
+            has_stopped = request.text_stream.has_stopped
+        except Exception as error:
+            # A decoder that fails ends its own reply; the row's keys and values are committed.
+            self._finish(sequence, FinishReason.FAILED, _sentence(error), token_id=token_id)
+            return
         limit = request.sampling.max_tokens
-        if request.text_stream.has_stopped:
+        if has_stopped:
             self._finish(sequence, FinishReason.STOP, token_id=token_id, text=text)
         elif limit is not None and sequence.num_generated_tokens >= limit:
             self._finish(sequence, FinishReason.LENGTH, token_id=token_id, text=text)
         elif self._is_context_full(sequence):
             self._finish(sequence, FinishReason.CONTEXT, token_id=token_id, text=text)
         else:
-            request.on_event(TokenEvent(token_id, text, sequence.timing()))
+            _tell(request, TokenEvent(token_id, text, sequence.timing()))
 
     def _finish(
         self,
@@ -345,25 +362,27 @@ class Engine:
         sequence.request = None
         sequence.state = SequenceState.IDLE
         self._is_draining = False
-        text += request.text_stream.flush()
-        request.on_event(TokenEvent(token_id, text, sequence.timing(), reason, error))
+        try:
+            text += request.text_stream.flush()
+        except Exception as failure:
+            # The end must be told in any case.
+            log.error("the end of a text is lost: %s", type(failure).__name__)
+        _tell(request, TokenEvent(token_id, text, sequence.timing(), reason, error))
 
     # Room
 
     def _admit(self) -> None:
         """Move waiting sequences to the running ones while their prompts have room."""
         while self._waiting:
+            if self._is_draining and self._running:
+                return
             sequence = self._next_waiting()
-            request = sequence.request
-            assert request is not None
             self.cache.adopt(sequence.cache_id, sequence.token_ids)
-            need = self._blocks_to_finish(sequence)
-            promised = sum(self._blocks_to_finish(other) for other in self._running)
-            watermark = len(self._running)
-            self._make_room(need + promised + watermark, keep=sequence)
-            if self._running and (
-                self._is_draining or need + promised + watermark > self.cache.num_available
-            ):
+            # For this prompt, for what was promised to others, and a watermark of one block each.
+            need = self._blocks_to_finish(sequence) + len(self._running)
+            need += sum(self._blocks_to_finish(other) for other in self._running)
+            has_room = self._make_room(need, keep=sequence)
+            if self._running and not has_room:
                 return
             self._waiting.remove(sequence)
             self._running.append(sequence)
@@ -372,8 +391,10 @@ class Engine:
                 sequence.num_cached_tokens = self.cache.length(sequence.cache_id)
 
     def _next_waiting(self) -> Sequence:
-        focused = [sequence for sequence in self._waiting if sequence.owner == self.scheduler.focus]
-        return min(focused or self._waiting, key=lambda sequence: sequence.arrival)
+        return min(self._waiting, key=self._place_in_line)
+
+    def _place_in_line(self, sequence: Sequence) -> tuple[bool, int]:
+        return sequence.owner != self.scheduler.focus, sequence.arrival
 
     def _reserve(self, rows: list[ScheduledRow]) -> tuple[list[ScheduledRow], PagedStep | None]:
         """Reserve as many rows as there is room for; idle sequences, then new ones, give way."""
@@ -387,14 +408,21 @@ class Engine:
                 need = sum(
                     self.cache.blocks_for(row.sequence.cache_id, row.num_new_tokens) for row in rows
                 )
-                if self._make_room(need):
+                before = self._num_resting_tokens()
+                self._make_room(need)
+                if self._num_resting_tokens() < before:
+                    # More blocks, or a block that is no longer shared and needs no copy.
                     continue
                 if len(self._running) > 1:
                     newest = max(self._running, key=lambda sequence: sequence.arrival)
                     self._preempt(newest)
                     rows = [row for row in rows if row.sequence is not newest]
                     continue
-                sequence = rows[0].sequence
+                sequence, count = rows[0].sequence, rows[0].num_new_tokens
+                if count > 1:
+                    # Behind a window a smaller chunk needs fewer blocks at a time.
+                    rows = [ScheduledRow(sequence, count // 2)]
+                    continue
                 self._finish(
                     sequence,
                     FinishReason.FAILED,
@@ -402,8 +430,8 @@ class Engine:
                     " its text is kept. Use a larger --pool or a window.",
                 )
                 return [], None
-            except (MemoryError, RuntimeError) as error:
-                # A copy or an allocation of the device failed: nothing was reserved.
+            except Exception as error:
+                # A copy or an allocation failed: nothing was reserved, as if computing had failed.
                 self._run_alone(rows, error)
                 return [], None
         return [], None
@@ -416,24 +444,30 @@ class Engine:
         """
         if self.cache.num_available >= need:
             return True
-        holders = [
-            sequence
-            for sequence in self._sequences.values()
-            if sequence is not keep
-            and sequence.state in (SequenceState.IDLE, SequenceState.WAITING)
-            and self.cache.length(sequence.cache_id)
-        ]
-        holders.sort(
+        holders = sorted(
+            (sequence for sequence in self._resting() if sequence is not keep),
             key=lambda sequence: (
                 sequence.state is SequenceState.WAITING,
                 sequence.last_used if sequence.state is SequenceState.IDLE else -sequence.arrival,
-            )
+            ),
         )
         for sequence in holders:
             self.cache.shrink(sequence.cache_id, need)
             if self.cache.num_available >= need:
                 return True
         return False
+
+    def _resting(self) -> list[Sequence]:
+        """Return sequences that hold blocks and do not run."""
+        return [
+            sequence
+            for sequence in self._sequences.values()
+            if sequence.state in (SequenceState.IDLE, SequenceState.WAITING)
+            and self.cache.length(sequence.cache_id)
+        ]
+
+    def _num_resting_tokens(self) -> int:
+        return sum(self.cache.length(sequence.cache_id) for sequence in self._resting())
 
     def _preempt(self, sequence: Sequence) -> None:
         """Take a running sequence's blocks; it rejoins at its place by arrival."""
@@ -466,16 +500,15 @@ class Engine:
         size = self.cache.block_size
         visible = self.cache.visible_set(sequence.cache_id)
         num_tokens = len(request.token_ids)
-        if visible.window is None:
-            if num_tokens >= self.context_tokens:
-                raise ContextTooLong(
-                    f"The prompt has {num_tokens} tokens, but the model's context holds "
-                    f"{self.context_tokens}; rewind, or set a window."
-                )
-            held = num_tokens
-        else:
-            held = min(num_tokens, visible.sinks + 2 * visible.window)
-        needed = math.ceil((held + 1) / size)
+        if visible.window is None and num_tokens >= self.context_tokens:
+            raise ContextTooLong(
+                f"The prompt has {num_tokens} tokens, but the model's context holds "
+                f"{self.context_tokens}; rewind, or set a window."
+            )
+        needed = num_tokens // size + 1
+        if visible.window is not None:
+            # The sinks, the blocks over which a window can lie, and nothing between them.
+            needed = min(needed, visible.sinks // size + (visible.window + size - 2) // size + 1)
         if needed > self.cache.num_blocks:
             raise PoolTooSmall(
                 f"The prompt needs {needed} blocks, but the whole pool has "
@@ -512,10 +545,19 @@ class Engine:
         return [*self._running, *self._waiting]
 
 
+def _tell(request: Request, event: TokenEvent) -> None:
+    try:
+        request.on_event(event)
+    except Exception as error:
+        # A reader that fails loses its own reply, not the engine.
+        log.error("a reader of tokens failed: %s", type(error).__name__)
+        request.is_cancelled = True
+
+
 def _sentence(error: Exception) -> str:
     if isinstance(error, KVChatError):
         return error.sentence
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "Memory ran out, so this reply stopped; its text is kept."
     # The class alone: messages of libraries may hold text of the chat.
     return f"Computing failed ({type(error).__name__}), so this reply stopped; its text is kept."

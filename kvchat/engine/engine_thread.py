@@ -65,17 +65,24 @@ class EngineThread:
         future: Future[Result] = Future()
 
         def run(engine: "Engine | None") -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             if engine is None:
-                sentence = "The engine has stopped; all text is saved. Start kvchat again."
-                future.set_exception(EngineStopped(sentence))
+                future.set_exception(_stopped())
                 return
             try:
-                future.set_result(command(engine))
+                result = command(engine)
             except Exception as error:
                 # Whoever asked gets the error; the engine goes on.
                 if not isinstance(error, KVChatError):
                     log.error("a command failed: %s", type(error).__name__)
                 future.set_exception(error)
+            except BaseException:
+                # This ends the thread; whoever asked must not wait for ever.
+                future.set_exception(_stopped())
+                raise
+            else:
+                future.set_result(result)
 
         with self._lock:
             has_ended = self._has_ended or self._is_closing
@@ -93,16 +100,22 @@ class EngineThread:
         self._wake.set()
 
     def close(self, timeout: float | None = None) -> bool:
-        """Run what is queued, end the thread, and say whether it ended within `timeout` seconds."""
+        """Run what is queued, end the thread, and say whether it ended within `timeout` seconds.
+
+        Generations that still run end as cancelled.
+        """
         with self._lock:
             self._is_closing = True
         self._wake.set()
+        if self._thread.ident is None:
+            self._drop_commands()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         sentence: str | None = None
+        engine: Engine | None = None
         try:
             engine = self._build()
             self._on_ready(engine)
@@ -113,13 +126,20 @@ class EngineThread:
             # The last line of defence: text is in the store, and the user is told.
             log.exception("the engine thread ended")
             sentence = f"The engine stopped ({type(error).__name__}); all text is saved."
+        self._drop_commands()
+        try:
+            if engine is not None:
+                engine.abandon(sentence)
+        finally:
+            self._on_ended(sentence)
+
+    def _drop_commands(self) -> None:
         with self._lock:
             self._has_ended = True
             dropped = list(self._commands)
             self._commands.clear()
         for command in dropped:
             command(None)
-        self._on_ended(sentence)
 
     def _serve(self, engine: "Engine") -> None:
         while True:
@@ -152,3 +172,7 @@ class EngineThread:
             self.view = engine.cache.pool_view()
             self._viewed_steps = engine.num_steps
             self._view_due = now + VIEW_SECONDS
+
+
+def _stopped() -> EngineStopped:
+    return EngineStopped("The engine has stopped; all text is saved. Start kvchat again.")

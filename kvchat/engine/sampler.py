@@ -24,26 +24,29 @@ class SamplerRow:
 
 
 def uniform(seed: int, position: int) -> float:
-    """Return a number in [0, 1) that depends on seed and position alone."""
+    """Return a number in [0, 1) that depends on seed and position alone.
+
+    A multiple of 2**-24, so that float32 holds it exactly and never rounds it up to 1.
+    """
     digest = blake2b(b"%d|%d" % (seed, position), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
+    return (int.from_bytes(digest, "little") >> 40) * 2.0**-24
 
 
 def sample(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
     """Pick one token per row.
 
-    logits  [R, vocab_size] in any float dtype, finite
+    logits  [R, vocab_size] in any float dtype; NaN and -inf are never chosen where another is not
     return  R token ids
 
     Order: repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al.
-    2020), min-p (Nguyen et al. 2024), inverse of the cumulative distribution.
+    2020), min-p (Nguyen et al. 2024), inverse of the cumulative distribution. Each filter sees
+    the probabilities that the one before left; equal logits are ordered by token id.
     """
     logits = logits.float()
+    logits = logits.masked_fill(logits.isnan(), float("-inf"))
     penalized = [index for index, row in enumerate(rows) if row.params.repetition_penalty != 1.0]
-    if penalized:
-        logits = logits.clone()
-        for index in penalized:
-            _penalize(logits[index], rows[index])
+    for index in penalized:
+        _penalize(logits[index], rows[index])
     chosen = logits.argmax(-1).tolist()
     drawing = [index for index, row in enumerate(rows) if row.params.temperature > 0]
     if drawing:
@@ -55,11 +58,12 @@ def sample(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
 
 
 def _penalize(logits: Tensor, row: SamplerRow) -> None:
-    seen = torch.tensor(sorted(set(row.context)), dtype=torch.int64, device=logits.device)
+    seen = torch.tensor(list(set(row.context)), dtype=torch.int64, device=logits.device)
     if seen.numel() == 0:
         return
     values, penalty = logits[seen], row.params.repetition_penalty
-    logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
+    weighed = torch.where(values > 0, values / penalty, values * penalty)
+    logits[seen] = weighed.clamp(max=torch.finfo(weighed.dtype).max)
 
 
 def _draw(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
@@ -67,14 +71,18 @@ def _draw(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
         return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
 
     vocab_size = logits.shape[1]
-    ordered, token_ids = (logits / column([row.params.temperature for row in rows])).sort(
-        -1, descending=True
-    )
-    probabilities = ordered.softmax(-1)  # [R, V], likeliest first
+    # The largest becomes 0 first: a small temperature must not overflow.
+    logits = logits - logits.amax(-1, keepdim=True)
+    logits = logits / column([row.params.temperature for row in rows])
+    # Stable, so that a tie at the edge of a filter does not depend on the shape of the batch.
+    ordered, token_ids = logits.sort(stable=True, dim=-1, descending=True)
     rank = torch.arange(vocab_size, device=logits.device)
     keep = rank < column([float(row.params.top_k or vocab_size) for row in rows])
+    probabilities = ordered.masked_fill(~keep, float("-inf")).softmax(-1)  # [R, V], likeliest first
     before = probabilities.cumsum(-1) - probabilities
-    keep &= before < column([row.params.top_p for row in rows])
+    # A rounded sum may reach 1 early, so 1 is no limit at all.
+    limits = [row.params.top_p if row.params.top_p < 1 else 2.0 for row in rows]
+    keep &= before < column(limits)
     keep &= probabilities >= probabilities[:, :1] * column([row.params.min_p for row in rows])
     keep[:, 0] = True
     cumulative = torch.where(keep, probabilities, 0.0).cumsum(-1)  # [R, V]
