@@ -188,7 +188,8 @@ class Sandbox:
     def _spawn(self) -> None:
         if self._closed:
             raise SandboxFailed("kvchat is closing")
-        keep = ("SYSTEMROOT",)  # without it Python does not start on Windows
+        # Without these Python itself may not start: on Windows, or with libraries of its own.
+        keep = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", __file__],
