@@ -78,7 +78,7 @@ class StoreThread:
         self._retry_seconds = retry_seconds
         self._jobs: SimpleQueue[_Job | _Wake] = SimpleQueue()
         self._pieces: deque[tuple[str, str, int | None, ReplyEnd | None]] = deque()
-        self._num_pieces: dict[str, int] = {}  # the engine's, since its last wake-up
+        self._num_pieces: dict[str, int] = {}  # of each reply, since its last wake-up
         self._is_asleep = False
         self._unsaved: dict[str, _Unsaved] = {}
         self._outage: str | None = None
@@ -124,17 +124,17 @@ class StoreThread:
         return future
 
     def stream(self, message_id: str, text: str, token_id: int | None = None) -> None:
-        """Append a piece to a reply begun with `Database.begin_reply`. Engine thread only.
+        """Append a piece to a reply begun with `Database.begin_reply`; in practice the engine's.
 
-        Never waits and never fails. Text and token may come apart: "" for a token that shows
+        Never waits and never fails; the pieces of one reply come from one thread at a time. Text and token may come apart: "" for a token that shows
         nothing yet, None for text that needs no token.
         """
         self._append(message_id, text, token_id, None)
 
     def finish(self, message_id: str, end: ReplyEnd) -> None:
-        """End a reply, after its pieces; committed without waiting for the tick. Never waits.
+        """End a reply, after its pieces; committed without waiting for the tick.
 
-        Engine thread only.
+        Never waits; called where `stream` is.
         """
         self._append(message_id, "", None, end)
 
