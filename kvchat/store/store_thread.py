@@ -126,8 +126,9 @@ class StoreThread:
     def stream(self, message_id: str, text: str, token_id: int | None = None) -> None:
         """Append a piece to a reply begun with `Database.begin_reply`; in practice the engine's.
 
-        Never waits and never fails; the pieces of one reply come from one thread at a time. Text and token may come apart: "" for a token that shows
-        nothing yet, None for text that needs no token.
+        Never waits and never fails; the pieces of one reply come from one thread at a time. Text
+        and token may come apart: "" for a token that shows nothing yet, None for text that needs
+        no token.
         """
         self._append(message_id, text, token_id, None)
 
