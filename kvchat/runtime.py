@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from kvchat import device as devices
 from kvchat import paths
 from kvchat.clean_text import storable
-from kvchat.durable_files import DataDirLock, private_dir
+from kvchat.durable_files import DataDirLock, private_dir, remove_stumps
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.engine.request import FinishReason, Request, Timing, TokenEvent
 from kvchat.errors import EngineStopped, InvalidArgument, KVChatError, SessionNotFound
@@ -55,7 +55,7 @@ DATABASE_NAME = "chats.db"
 MIN_SINKS = 4
 MAX_BLOCKS = 65536
 """More blocks than this make panels slow, and no chat needs them."""
-MAX_DEFAULT_CONTEXTS = 16
+MAX_DEFAULT_CONTEXTS = 8
 """A pool nobody asked for holds at most this many full contexts; small models need no more."""
 SMALL_MODEL_PARAMETERS = 50_000_000
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class ChatRuntime:
         # The bundled model talks for ever: its system prompt and the last part of its context.
         default_window = config.max_position * 3 // 4 if self._is_bundled else None
         if window != "default":
-            self._check_window(window)
+            self.check_window(window, 0 if sinks is None else sinks)
             default_window = window
         self._sinks = sinks
         self._sampling = self._advised_sampling().with_values(sampling or {})
@@ -169,9 +169,14 @@ class ChatRuntime:
             directory = private_dir(paths.data_dir() if data_dir is None else data_dir)
             self._directory_lock = DataDirLock(directory)
             database_path = directory / DATABASE_NAME
+            remove_stumps(directory)
         try:
             self._store = StoreThread(database_path, on_not_saving=self._note_saving)
-            rows = self._store.submit(lambda database: database.list_sessions()).result()
+            try:
+                rows = self._store.submit(lambda database: database.list_sessions()).result()
+            except BaseException:
+                self._store.close()
+                raise
         except BaseException:
             if self._directory_lock is not None:
                 self._directory_lock.release()
@@ -204,10 +209,10 @@ class ChatRuntime:
         fills the context; sinks None keeps the system prompt. Raises InvalidArgument.
         """
         wanted = self._status.default_window if window == "default" else window
-        self._check_window(wanted)
         sinks = self._sinks if sinks is None else sinks
         if sinks is not None and sinks < 0:
             raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+        self.check_window(wanted, AUTO_SINKS if sinks is None else sinks)
         with self._lock:
             self._check_open()
             row = SessionRow(
@@ -364,8 +369,21 @@ class ChatRuntime:
         """Unlist a deleted session and give its blocks back."""
         with self._lock:
             self._sessions.pop(session.id, None)
-        session_id = session.id
+        self.release(session.id)
+
+    def release(self, session_id: str) -> None:
+        """Give a session's blocks back; its next message reads it again."""
         self._engine.call(lambda engine: engine.close(session_id))
+
+    def check_window(self, window: int | None, sinks: int) -> None:
+        """Raise InvalidArgument for a window that the model cannot have."""
+        limit = self._folder.config.max_position
+        if sinks < AUTO_SINKS:
+            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+        if window is not None and not 1 <= window <= limit - max(0, sinks):
+            raise InvalidArgument(
+                f"window is {window}, but with its sinks it must be 1 to {limit} tokens."
+            )
 
     def next_tag_index(self) -> int:
         """Return a number no other session had."""
@@ -646,11 +664,6 @@ class ChatRuntime:
         )
 
     # Pieces
-
-    def _check_window(self, window: int | None) -> None:
-        limit = self._folder.config.max_position
-        if window is not None and not 1 <= window <= limit:
-            raise InvalidArgument(f"window is {window}, but it must be 1 to {limit} tokens.")
 
     def _advised_sampling(self) -> SamplingParams:
         advised = self._folder.generation

@@ -36,3 +36,42 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             (corpus / f"{stem}.{split}.jsonl").write_text(lines, encoding="utf-8")
     Trainer(SMOKE, corpus, work).close()
     return corpus, work
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights and the bundled tokenizer: quick, real, and nonsense."""
+    import shutil
+
+    import torch
+    from safetensors.torch import save_file
+
+    from kvchat.model.config import ModelConfig
+    from kvchat.model.transformer import Transformer
+    from kvchat.paths import bundled_model_dir
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    bundled = bundled_model_dir()
+    for name in ("tokenizer.model", "tokenizer_config.json", "generation_config.json"):
+        shutil.copy(bundled / name, folder / name)
+    document = json.loads((bundled / "config.json").read_text())
+    document |= {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "torch_dtype": "float32",
+    }
+    (folder / "config.json").write_text(json.dumps(document))
+    model = Transformer(ModelConfig.from_json(document))
+    model.initialize(torch.Generator().manual_seed(0))
+    tensors = {f"model.{name}": tensor * 4 for name, tensor in model.state_dict().items()}
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        folder / "model.safetensors",
+    )
+    return folder

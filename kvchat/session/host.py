@@ -43,6 +43,12 @@ class SessionHost(Protocol):
     def num_fixed_tokens(self, row: SessionRow) -> int:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""
 
+    def check_window(self, window: int | None, sinks: int) -> None:
+        """Raise InvalidArgument for a window that the model cannot have."""
+
+    def release(self, session_id: str) -> None:
+        """Give a session's blocks back; its next message reads it again."""
+
     def start(
         self,
         row: SessionRow,

@@ -224,6 +224,21 @@ class Session:
         session_id = self.id
         self._host.save(lambda database: database.set_sampling(session_id, values))
 
+    def set_window(self, window: int | None, sinks: int | None = None) -> None:
+        """Let the model see the first `sinks` and the last `window` tokens; None sees all.
+
+        What a token saw is part of its keys and values, so the next message reads the whole chat
+        again. Raises SessionBusy while a reply runs, InvalidArgument for an impossible window.
+        """
+        stored = AUTO_SINKS if sinks is None else sinks
+        self._host.check_window(window, stored)
+        with self._host.lock:
+            self._check_idle()
+            self._row = replace(self._row, window=window, sinks=stored)
+        session_id = self.id
+        self._host.save(lambda database: database.set_window(session_id, window, stored))
+        self._host.release(session_id)
+
     # Talking
 
     def send(self, text: str, sampling: SamplingParams | None = None) -> Reply:

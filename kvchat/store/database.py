@@ -160,6 +160,12 @@ class Database:
         """Replace the sampling settings of a session."""
         self._set(session_id, "sampling = ?", json.dumps(sampling))
 
+    def set_window(self, session_id: str, window: int | None, sinks: int) -> None:
+        """Replace the window and sinks of a session."""
+        with self._transaction() as connection:
+            _update_session(connection, session_id, "window = ?", window)
+            _update_session(connection, session_id, "sinks = ?", sinks)
+
     def set_draft(self, session_id: str, draft: str) -> None:
         """Keep the text of a prompt that is not sent yet."""
         self._set(session_id, "draft = ?", storable(draft))

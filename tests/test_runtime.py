@@ -1,0 +1,173 @@
+"""ChatRuntime: starting, restarting, crashing, ending."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from kvchat.errors import DataDirInUse, EngineStopped, InvalidArgument, ModelError
+from kvchat.runtime import ChatRuntime
+from kvchat.sampling_params import SamplingParams
+from kvchat.session.message import MessageState
+
+GREEDY = SamplingParams(temperature=0, max_tokens=6)
+
+
+def open_runtime(model: Path, data_dir: Path, **options: object) -> ChatRuntime:
+    return ChatRuntime(model, data_dir=data_dir, threads=1, pool_bytes=4 << 20, **options)  # type: ignore[arg-type]
+
+
+def test_a_restart_finds_every_chat_and_goes_on_with_the_same_words(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        chat = runtime.new_session("first", system="Be kind.")
+        chat.send("one", GREEDY).wait(60)
+        fork = chat.fork(title="second")
+        fork.send("two", GREEDY).wait(60)
+        expected = [[message.text for message in session.messages] for session in (chat, fork)]
+        going_on = fork.send("three", GREEDY).wait(60).text
+        fork.rewind(turns=1)
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        sessions = runtime.sessions()
+        assert [session.title for session in sessions] == ["first", "second"]
+        found = [[message.text for message in session.messages] for session in sessions]
+        assert found == expected
+        assert sessions[0].tag != sessions[1].tag and sessions[1].origin == sessions[0].id
+        assert sessions[1].send("three", GREEDY).wait(60).text == going_on
+        assert sessions[1].undo()
+
+
+def test_what_was_said_survives_kill_9(tiny_model: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from kvchat.runtime import ChatRuntime
+from kvchat.sampling_params import SamplingParams
+runtime = ChatRuntime(Path(sys.argv[1]), data_dir=Path(sys.argv[2]), threads=1, pool_bytes=4 << 20)
+chat = runtime.new_session()
+chat.send("one", SamplingParams(temperature=0, max_tokens=6)).wait(60)
+other = chat.fork()
+reply = other.send("talk", SamplingParams(temperature=0, max_tokens=400))
+shown = 0
+for piece in reply:
+    shown += 1
+    if shown == 100:
+        print(len(reply.text), flush=True)
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tiny_model), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert line.strip().isdigit()
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        chat, other = runtime.sessions()
+        assert chat.messages[0].text == "one"
+        assert chat.messages[1].state is MessageState.DONE
+        partial = other.messages[-1]
+        assert other.messages[-2].text == "talk"
+        assert partial.state is MessageState.INTERRUPTED
+        other.send("go on", GREEDY).wait(60)
+
+
+def test_a_second_runtime_on_the_same_directory_is_refused(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with open_runtime(tiny_model, tmp_path), pytest.raises(DataDirInUse, match=str(os.getpid())):
+        open_runtime(tiny_model, tmp_path)
+
+
+def test_closing_gives_everything_back(tiny_model: Path, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        chats = [runtime.new_session() for _ in range(3)]
+        for reply in runtime.broadcast(chats, "hello", GREEDY):
+            reply.wait(60)
+        for chat in chats:
+            chat.delete()
+        memory = runtime.stats().memory
+        assert memory.private_bytes == memory.shared_bytes == memory.held_bytes == 0
+        assert memory.free_bytes + memory.cached_bytes == memory.pool_bytes
+    runtime.close()
+    assert set(threading.enumerate()) == before
+    if descriptors:
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+    with pytest.raises(EngineStopped):
+        runtime.new_session()
+
+
+def test_closing_while_replies_run_keeps_them_interrupted(tiny_model: Path, tmp_path: Path) -> None:
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        chat = runtime.new_session()
+        reply = chat.send("talk", SamplingParams(temperature=0, max_tokens=400))
+        next(iter(reply))
+    assert reply.finish_reason == "cancelled"
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        message = runtime.sessions()[0].messages[-1]
+        assert message.state is MessageState.INTERRUPTED and message.text == reply.text
+
+
+def test_a_pool_too_small_for_all_still_answers_everyone(tiny_model: Path) -> None:
+    with ChatRuntime(
+        tiny_model, save=False, threads=1, pool_bytes=40 << 10, block_size=8
+    ) as runtime:
+        assert runtime.stats().num_blocks < 64
+        chats = [runtime.new_session() for _ in range(12)]
+        sampling = SamplingParams(temperature=0, max_tokens=20)
+        replies = runtime.broadcast(chats, "hello " * 20, sampling)
+        words = {reply.wait(120).text for reply in replies}
+        assert len(words) == 1
+
+
+def test_neighbours_change_nobody_s_words(tiny_model: Path) -> None:
+    sampling = SamplingParams(temperature=0.9, seed=7, max_tokens=24)
+    with ChatRuntime(tiny_model, save=False, threads=1, pool_bytes=4 << 20) as runtime:
+        alone = runtime.new_session().send("hello there", sampling).wait(60).text
+        chats = [runtime.new_session() for _ in range(5)]
+        replies = [chat.send(f"number {i}") for i, chat in enumerate(chats)]
+        among = runtime.new_session().send("hello there", sampling).wait(60).text
+        for reply in replies:
+            reply.cancel()
+        assert among == alone
+
+
+def test_an_absent_device_fails_in_one_sentence(tiny_model: Path) -> None:
+    with ChatRuntime(tiny_model, save=False, device="mps") as runtime:
+        reply = runtime.new_session().send("hello")
+        with pytest.raises(Exception, match="this machine has: "):
+            reply.wait(60)
+        assert runtime.status().state == "failed"
+
+
+def test_a_bad_folder_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        ChatRuntime(tmp_path, save=False)
+    with pytest.raises(InvalidArgument):
+        ChatRuntime(save=False, block_size=7)
+
+
+def test_the_pool_view_shows_owners_that_add_up(tiny_model: Path) -> None:
+    with ChatRuntime(tiny_model, save=False, threads=1, pool_bytes=4 << 20) as runtime:
+        chat = runtime.new_session()
+        chat.send("hello " * 40, GREEDY).wait(60)
+        chat.fork().send("more", GREEDY).wait(60)
+        runtime.want_pool_view(True)
+        while (view := runtime.pool_view()) is None or len(view.sequences) < 2:
+            runtime.stats()
+        parts = view.num_free + view.num_cached + view.num_private + view.num_shared + view.num_held
+        assert parts == view.num_blocks == len(view.states)
+        assert view.num_shared >= 1
+        assert {sequence.session_id for sequence in view.sequences} == {
+            session.id for session in runtime.sessions()
+        }
