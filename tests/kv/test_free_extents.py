@@ -1,0 +1,103 @@
+"""Free runs: placement, joining, and random programs against a plain set."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from kvchat.kv.free_extents import FreeExtents
+
+
+def num_runs(blocks: list[int]) -> int:
+    return 1 + sum(second != first + 1 for first, second in pairwise(blocks))
+
+
+def test_an_empty_pool_is_taken_from_its_start_in_order() -> None:
+    free = FreeExtents(10)
+    assert free.take(3) == [0, 1, 2]
+    assert free.extents() == [(3, 7)]
+    assert free.num_free == 7
+
+
+def test_a_growing_sequence_gets_the_blocks_behind_its_last_one() -> None:
+    free = FreeExtents(20)
+    first = free.take(2)
+    free.take(2)
+    assert free.take(3, after=first[-1]) == [2, 3, 4]
+
+
+def test_a_new_sequence_enters_the_longest_run_in_its_middle() -> None:
+    free = FreeExtents(20)
+    free.take(4)
+    assert free.take(2) == [11, 12]
+    assert free.extents() == [(4, 7), (13, 7)]
+
+
+def test_room_behind_a_sequence_serves_others_when_nothing_else_is_free() -> None:
+    free = FreeExtents(10)
+    free.take(4)
+    assert sorted(free.take(6)) == [4, 5, 6, 7, 8, 9]
+    assert free.num_free == 0
+    assert free.extents() == []
+
+
+def test_what_does_not_fit_behind_the_last_block_goes_elsewhere() -> None:
+    free = FreeExtents(12)
+    free.take(12)
+    for block in (3, 4, 7, 8, 9, 10):
+        free.give(block)
+    assert free.take(4, after=2) == [3, 4, 8, 9]
+
+
+def test_a_request_larger_than_every_run_takes_the_longest_ones() -> None:
+    free = FreeExtents(12)
+    free.take(12)
+    for block in (0, 2, 3, 6, 7, 8):
+        free.give(block)
+    assert free.take(5) == [6, 7, 8, 2, 3]
+    assert free.extents() == [(0, 1)]
+
+
+@pytest.mark.parametrize("order", [(4, 5, 6), (6, 5, 4), (4, 6, 5), (5, 4, 6)])
+def test_given_blocks_join_their_free_neighbors(order: tuple[int, ...]) -> None:
+    free = FreeExtents(10)
+    free.take(10)
+    for block in order:
+        free.give(block)
+    assert free.extents() == [(4, 3)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_programs_equal_a_set_of_free_ids(seed: int) -> None:
+    rng = random.Random(seed)
+    size = rng.choice([1, 2, 17, 40])
+    free, taken, ids = FreeExtents(size), list[int](), set(range(size))
+    for _ in range(300):
+        if ids and rng.random() < 0.5:
+            after = rng.choice([None, *range(size)])
+            blocks = free.take(rng.randint(1, len(ids)), after=after)
+            assert len(set(blocks)) == len(blocks)
+            assert set(blocks) <= ids
+            ids -= set(blocks)
+            taken += blocks
+        elif taken:
+            block = taken.pop(rng.randrange(len(taken)))
+            free.give(block)
+            ids.add(block)
+        runs = free.extents()
+        assert {block for first, length in runs for block in range(first, first + length)} == ids
+        assert all(first + length < behind for (first, length), (behind, _) in pairwise(runs))
+        assert free.num_free == len(ids)
+
+
+@pytest.mark.parametrize(("num_blocks", "most_runs"), [(64, 2), (512, 1.5), (4096, 1.1)])
+def test_eight_sequences_growing_by_turns_stay_in_few_runs(
+    num_blocks: int, most_runs: float
+) -> None:
+    rng = random.Random(1)
+    free = FreeExtents(num_blocks)
+    sequences = [free.take(rng.randint(1, 6)) for _ in range(8)]
+    while free.num_free > num_blocks // 5:
+        sequence = rng.choice(sequences)
+        sequence += free.take(1, after=sequence[-1])
+    assert sum(map(num_runs, sequences)) / 8 <= most_runs
