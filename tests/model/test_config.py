@@ -235,7 +235,7 @@ def test_neutral_values_of_foreign_fields_are_accepted() -> None:
         "layer_types": ["full_attention", "full_attention"],
         "partial_rotary_factor": 1.0,
         "rope_interleaved": False,
-        "rope_scaling": {"type": "default", "factor": 1.0},
+        "rope_scaling": {"type": "default", "factor": 1.0, "beta_fast": None},
     }
     assert ModelConfig.from_json(REQUIRED | neutral) == ModelConfig.from_json(REQUIRED)
 
