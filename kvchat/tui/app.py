@@ -68,17 +68,11 @@ class KVChatApp(App[int], inherit_bindings=False):
             self.register_theme(each.theme)
         self.theme = palette.theme.name
         self.set_class(self.settings.ascii, "-ascii")
+        self.chat = ChatScreen()
 
     def get_default_screen(self) -> Screen[None]:
-        """Return the chat screen."""
-        return ChatScreen()
-
-    @property
-    def chat(self) -> ChatScreen:
-        """The chat screen, also while something is open above it."""
-        screen = self.screen_stack[0]
-        assert isinstance(screen, ChatScreen)
-        return screen
+        """Return the chat screen, which lies below everything that opens."""
+        return self.chat
 
     def on_mount(self) -> None:
         """Start the runtime once the first frame is out."""

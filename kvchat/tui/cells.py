@@ -15,13 +15,13 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 """One line of the screen, before colours."""
 
-_STRAY_JOINER = re.compile("\u200d+(?=[\u0000-\u007f]|$)")
+_STRAY_JOINER = re.compile("^\u200d+|\u200d+(?=[\u0000-\u007f]|$)")
 
 
 def without_stray_joiners(text: str) -> str:
-    """Return `text` without zero-width joiners that have nothing to join on their right.
+    """Return `text` without zero-width joiners that have nothing to join.
 
-    Such a joiner would swallow the width of the space or frame that follows it.
+    Such a joiner would swallow the width of the space or frame that comes next.
     """
     return _STRAY_JOINER.sub("", text) if "\u200d" in text else text
 
@@ -142,6 +142,9 @@ def _wrap_clusters(text: str, width: int, break_words: bool) -> list[tuple[int, 
             break
         if index == first:
             index += 1  # one cluster wider than the line
+            if index == len(clusters):
+                ranges.append((clusters[first][0], len(text)))
+                break
         begins_word = index > first and text[clusters[index - 1][0]] == " "
         is_wide = clusters[index][2] == 2 or clusters[index - 1][2] == 2
         if not break_words and not begins_word and not is_wide and fold > first:

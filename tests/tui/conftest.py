@@ -1,11 +1,12 @@
 """What the tests of the app share: the fake runtime, an app around it, and reading the screen."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -31,13 +32,33 @@ def make_app() -> Callable[..., KVChatApp]:
     return make
 
 
+def read_screen(app: KVChatApp) -> str:
+    """Read the screen as a person does: rows of text."""
+    width, height = app.size
+    rows = app.screen._compositor.render_strips()[:height]
+    assert all(strip.cell_length == width for strip in rows)
+    return "\n".join(strip.text.rstrip() for strip in rows)
+
+
 @pytest.fixture
 def screen_text() -> Callable[[KVChatApp], str]:
-    """Read the screen as a person does: rows of text."""
+    """Read the screen; every row must have exactly the width of the screen."""
+    return read_screen
 
-    def read(app: KVChatApp) -> str:
-        height = app.size.height
-        rows = app.screen._compositor.render_strips()
-        return "\n".join(strip.text.rstrip() for strip in rows[:height])
 
-    return read
+@pytest.fixture
+def settle() -> Callable[..., Awaitable[str]]:
+    """Let everything that waits be drawn; return the screen."""
+
+    async def wait(pilot: Pilot[Any]) -> str:
+        app = pilot.app
+        assert isinstance(app, KVChatApp)
+        await pilot.pause()
+        app.chat.drain()
+        app.chat.drain_others()
+        app.chat.draw_blocks()
+        await pilot.pause()
+        await pilot.pause()
+        return read_screen(app)
+
+    return wait

@@ -151,7 +151,7 @@ class ChatScreen(Screen[None]):
             self.prompt.focus()
         self.tabs.is_wide = wide and sidebar
         self.tabs.notify_style_update()
-        self.dock.styles.height = min(DOCK_ROWS, max(height // 3, 3))
+        self.dock.styles.height = self.dock.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
         self.prompt.styles.height = self._prompt_rows()
         self._want_view()
         self.draw_lists()
@@ -599,21 +599,22 @@ class ChatScreen(Screen[None]):
         if stats is not None and stats.num_blocks:
             figures += f" {self.app.glyphs.dot} {stats.num_blocks} blk"
             if stats.num_shared_blocks:
-                figures += f" ({stats.num_shared_blocks} shared)"
+                figures += f" {self.app.glyphs.dot} {stats.num_shared_blocks} shr"
         origin = self.state.views.get(session.origin or "")
-        title = title_of(session)
         if origin is not None:
-            title += f" {self.app.glyphs.branch} {origin.session.tag}"
+            figures = (
+                f"{self.app.glyphs.branch} {origin.session.tag} {self.app.glyphs.dot} {figures}"
+            )
         return SessionLine(
             session.id,
             session.tag,
             session.hue_index % NUM_HUES,
-            title,
+            title_of(session),
             mark,
             style,
             figures,
             view is self.view,
-            1 if origin is not None else 0,
+            origin.session.tag if origin is not None else "",
         )
 
     def draw_status(self) -> None:
@@ -673,6 +674,11 @@ class ChatScreen(Screen[None]):
         view = runtime.pool_view()
         rows = {key: self._block_row(each) for key, each in self.state.views.items()}
         panel.show(view, rows)
+        if panel is self.dock:
+            width, height = self.app.size
+            wanted = panel.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
+            if panel.size.height != wanted:
+                panel.styles.height = wanted
 
     def _block_row(self, view: SessionView) -> SessionRow:
         session, name = view.session, view.state_name

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DOCK_ROWS = 7
 SIDE_CELLS = 44
 ROW_CELLS = 9
+MAX_MAP_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,17 @@ class BlockPanel(LineWidget):
         self._view, self._rows = view, rows
         self.redraw()
 
+    def rows_for(self, width: int, limit: int) -> int:
+        """Return how many rows the panel wants below the transcript, at most `limit`."""
+        if self._view is None or limit < 4:
+            return limit
+        num_columns, map_width = self._below_shape(width, True)
+        size = blocks_per_cell(self._view.num_blocks, map_width * (limit - 2))
+        num_cells = -(-self._view.num_blocks // size)
+        held = sum(bool(sequence.table) for sequence in self._view.sequences)
+        rows = max(-(-num_cells // map_width), -(-held // num_columns), 2)
+        return min(rows + 2, limit)
+
     def lines_for(self, width: int, height: int) -> list[Line]:
         """Return the panel for its place."""
         if width < 4 or height < 1:
@@ -71,10 +83,9 @@ class BlockPanel(LineWidget):
     # -- below the transcript --------------------------------------------------------------
 
     def _below(self, view: "PoolView", figures: PoolFigures, width: int, height: int) -> list[Line]:
-        num_columns = 2 if width >= 70 else 1
-        side = ROW_CELLS * num_columns + 1 if width >= 44 and figures.sequences else 0
+        num_columns, map_width = self._below_shape(width, bool(figures.sequences))
+        side = width - 2 - map_width
         map_rows = max(height - 2, 1)
-        map_width = width - 2 - side
         lines = [self._rule(self._totals(figures), width, self._saved(figures))]
         drawn = map_lines(view, self._owners, map_width, map_rows, self.app.glyphs)
         cells = self._row_cells(figures.sequences, num_columns, map_rows) if side else []
@@ -86,6 +97,13 @@ class BlockPanel(LineWidget):
         if height >= 2:
             lines.append(self._legend(view, map_width * map_rows, width))
         return lines
+
+    @staticmethod
+    def _below_shape(width: int, has_rows: bool) -> tuple[int, int]:
+        """Return the columns of session rows, and the width of the map beside them."""
+        num_columns = 2 if width >= 70 else 1
+        side = ROW_CELLS * num_columns + 1 if width >= 44 and has_rows else 0
+        return num_columns, max(width - 2 - side, 1)
 
     def _row_cells(
         self, sequences: Sequence[SequenceFigures], num_columns: int, num_rows: int
@@ -117,7 +135,7 @@ class BlockPanel(LineWidget):
         totals = self._side_totals(figures)
         events = self._events(view, width)
         fixed = len(head) + 1 + 1 + len(table) + len(totals) + 2
-        map_rows = max(min(height - fixed - min(len(events), 4), 14), 2)
+        map_rows = max(min(height - fixed - min(len(events), 4), MAX_MAP_ROWS), 2)
         map_width = width - 2
         size = blocks_per_cell(view.num_blocks, map_width * map_rows)
         each = f"{size} blocks" if size > 1 else "1 block"

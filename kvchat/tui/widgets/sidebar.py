@@ -25,7 +25,8 @@ class SessionLine:
     mark_style: str
     figures: str
     is_shown: bool
-    depth: int = 0
+    origin_tag: str = ""
+    """The letter of the session it was forked from."""
 
 
 class Sidebar(LineWidget):
@@ -64,7 +65,7 @@ class Sidebar(LineWidget):
         glyphs = self.app.glyphs
         chosen = " chosen" if each.is_shown else ""
         bar = glyphs.bar if each.is_shown else " "
-        indent = " " * min(each.depth, 4)
+        indent = "  " if each.origin_tag else ""
         room = width - cell_len(each.mark) - len(indent) - 5
         title = fit(each.title, room, glyphs.ellipsis)
         hue = f"hue{each.hue}{chosen}"

@@ -76,6 +76,8 @@ class TabsLine(LineWidget):
     def _tab(self, each: SessionLine, title_cells: int) -> list[Span]:
         chosen = " chosen bold" if each.is_shown else ""
         spans: list[Span] = [(f" {each.tag}", f"hue{each.hue} bold{chosen}")]
+        if each.origin_tag and title_cells:
+            spans.append((f"{self.app.glyphs.branch}{each.origin_tag}", f"dim{chosen}"))
         title = shorten(each.title, title_cells, self.app.glyphs.ellipsis) if title_cells else ""
         if title:
             spans.append((f" {title}", chosen.strip() or "dim"))
