@@ -35,6 +35,7 @@ from kvchat.store.store_thread import StoreThread
 from kvchat.text.chat_template import ChatTemplate, find_stop_ids
 from kvchat.text.sandbox import Sandbox
 from kvchat.text.tokenizer import Tokenizer
+from kvchat.text.tokenizer_files import tokenizer_digest
 
 if TYPE_CHECKING:
     from kvchat.engine.engine import Engine
@@ -136,6 +137,8 @@ class ChatRuntime:
             raise InvalidArgument(f"kv_dtype is {kv_dtype!r}, but only 'auto' is supported.")
         self._folder = ModelFolder.open(paths.bundled_model_dir() if model is None else model)
         self._is_bundled = model is None
+        digest = tokenizer_digest(self._folder.path)
+        self._model_name = f"{self._folder.name}#{digest}"
         self._options = (device, weights, pool_bytes, block_size, threads)
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
@@ -338,8 +341,8 @@ class ChatRuntime:
 
     @property
     def model_name(self) -> str:
-        """Name that is stored with messages."""
-        return self._folder.name
+        """Name that is stored with messages: of the model, '#', and of its tokenizer's content."""
+        return self._model_name
 
     def save(self, job: Callable[[Database], Result]) -> "Future[Result]":
         """Queue a job of the store."""
@@ -476,7 +479,7 @@ class ChatRuntime:
         if template.notice is not None:
             log.warning("%s", template.notice)
         stop_ids = find_stop_ids(self._folder.path, tokenizer, template)
-        return _Voice(PromptWriter(tokenizer, template, self._folder.name), stop_ids)
+        return _Voice(PromptWriter(tokenizer, template, self._model_name), stop_ids)
 
     def _prepare(
         self,

@@ -80,7 +80,7 @@ class MessageNode:
             self.state,
             len(self.token_ids),
             self.created_at,
-            self.model_name,
+            None if self.model_name is None else self.model_name.partition("#")[0],
             self.seed,
             self.num_cached_tokens,
             self.decode_tokens_per_second,

@@ -145,6 +145,11 @@ class Session:
         return self._row.num_messages if self._path is None else len(self._path)
 
     @property
+    def use_order(self) -> int:
+        """Grows with use: when the runtime started, the highest was the last one used."""
+        return self._row.use_order
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """Messages from the root to the tip, a streaming reply included."""
         with self._host.lock:

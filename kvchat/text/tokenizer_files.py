@@ -7,6 +7,7 @@ is only text here. Raises ModelError with one sentence.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 from kvchat.errors import ModelError
@@ -236,3 +237,15 @@ def _flag(folder: Path, config: Mapping[str, JsonValue], name: str, default: boo
             folder, f"tokenizer_config.json: {name} is {str(value)[:40]!r}, expected true or false."
         )
     return value
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Return 8 hex digits that differ wherever equal token ids would mean other text."""
+    digest = blake2b(digest_size=4)
+    for name, limit in (
+        ("tokenizer.model", MAX_MODEL_BYTES),
+        ("tokenizer_config.json", MAX_CONFIG_BYTES),
+    ):
+        if (folder / name).is_file():
+            digest.update(read_regular(folder / name, limit))
+    return digest.hexdigest()
