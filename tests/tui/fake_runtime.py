@@ -159,6 +159,10 @@ class FakeSession:
         self.sampling = params
 
     @property
+    def use_order(self) -> int:
+        return self.hue_index
+
+    @property
     def num_messages(self) -> int:
         return len(self.path())
 

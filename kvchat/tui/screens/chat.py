@@ -300,12 +300,11 @@ class ChatScreen(Screen[None]):
     # -- sessions --------------------------------------------------------------------------
 
     def start(self, runtime: "ChatRuntime", first_prompt: str | None) -> None:
-        """Show a session of a runtime that has just been made, and send what was typed early."""
+        """Show the session that was used last, and send what was typed early."""
         self.state.refresh(runtime)
         self._want_view()
-        listed = self.state.listed
-        last = listed[-1] if listed else None
-        if last is None or last.session.num_messages:
+        last = max(self.state.listed, key=lambda view: view.session.use_order, default=None)
+        if last is None or (first_prompt and last.session.num_messages):
             last = self.view_of(runtime.new_session())
         self.show_session(last)
         for text in [first_prompt] if first_prompt else []:

@@ -187,6 +187,9 @@ class Transcript(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         """Forget drawn strips when theme or colours changed."""
         super().notify_style_update()
+        self._forget_strips()
+
+    def _forget_strips(self) -> None:
         for entry in self._entries:
             entry.strips.clear()
 
@@ -224,14 +227,25 @@ class Transcript(ScrollView, can_focus=True):
                 y = self._wanted_y(height)
                 if not self._measure_visible(y, height, width):
                     break
-            self.virtual_size = Size(width, self._tops[-1])
-            # The scroll bars learn the new size only with the next layout.
+            self._set_virtual_size(Size(width, self._tops[-1]), height)
             limit = max(self._tops[-1] - height, 0)
             self.set_reactive(type(self).scroll_target_y, float(min(y, limit)))
             if round(self.scroll_y) != min(y, limit):
                 self.scroll_to(y=min(y, limit), animate=False, force=True, immediate=True)
         finally:
             self._is_fitting = False
+
+    def _set_virtual_size(self, size: Size, height: int) -> None:
+        """Take a new content size; the screen is laid out again only if the bar comes or goes."""
+        if size == self.virtual_size:
+            return
+        has_bar = size.height > height
+        if has_bar != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(type(self).virtual_size, size)
+        if has_bar:
+            self.vertical_scrollbar.window_virtual_size = size.height
 
     def _wanted_y(self, height: int) -> int:
         limit = max(self._tops[-1] - height, 0)
@@ -254,13 +268,18 @@ class Transcript(ScrollView, can_focus=True):
 
     # -- drawing ---------------------------------------------------------------------------
 
-    def render_line(self, y: int) -> Strip:
-        """Return one line of the view, exactly as wide as the view."""
-        width = self.size.width
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a region; the base style is worked out once for all of them."""
         base = self.rich_style
         if base != self._base:
             self._base = base
-            self.notify_style_update()
+            self._forget_strips()
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the view, exactly as wide as the view."""
+        width = self.size.width
+        base = self._base
         line_y = self.scroll_offset.y + y
         strip = self._strip(line_y, width, base)
         selection = self.text_selection
