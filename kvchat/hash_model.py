@@ -45,6 +45,7 @@ def _join(first: Number, second: int | Number) -> Number:
 
 _LANE_FACTORS = [_mix(lane) >> 3 | 1 for lane in range(1, HEAD_SIZE + 1)]
 _LANE_WEIGHTS = [_mix(lane) >> 3 | 1 for lane in range(101, HEAD_SIZE + 101)]
+_FACTORS, _WEIGHTS = torch.tensor(_LANE_FACTORS), torch.tensor(_LANE_WEIGHTS)
 
 
 class HashModel:
@@ -151,7 +152,7 @@ def _key(layer_index: int, head: int, positions: Tensor) -> Tensor:
 def _value(layer_index: int, head: int, state: Tensor) -> Tensor:
     """Return values 0..63, [T, D]; lane 0 is 127, which makes a scale of 8 bits exactly 1."""
     seed = _join(state, 1000 + 2 * layer_index + head)[:, None]
-    lanes = seed * torch.tensor(_LANE_FACTORS, device=state.device) >> 20 & 63
+    lanes = seed * _FACTORS.to(state.device) >> 20 & 63
     lanes[:, 0] = 127
     return lanes.float()
 
@@ -159,7 +160,7 @@ def _value(layer_index: int, head: int, state: Tensor) -> Tensor:
 def _digest(lanes: Tensor) -> Tensor:
     """Return one number for each row of integers, [T]; what is no number counts as -1."""
     exact = lanes.round().nan_to_num(-1.0, -1.0, -1.0).long()
-    return (exact * torch.tensor(_LANE_WEIGHTS, device=lanes.device)).sum(-1) & _MASK
+    return (exact * _WEIGHTS.to(lanes.device)).sum(-1) & _MASK
 
 
 def _list_value(layer_index: int, head: int, state: int) -> list[int]:

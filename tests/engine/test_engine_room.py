@@ -1,0 +1,181 @@
+"""The engine in pools that are too small for everybody."""
+
+import random
+
+import pytest
+
+from kvchat.engine.request import FinishReason
+from kvchat.engine.sequence import SequenceState
+from kvchat.hash_model import HashModel
+from kvchat.sampling_params import SamplingParams
+from tests.engine.engine_kit import (
+    VOCAB_SIZE,
+    HashOracle,
+    ask,
+    make_engine,
+    random_tokens,
+    run,
+    solo_tokens,
+)
+
+
+def test_more_streams_than_the_pool_holds_all_finish_with_the_words_of_a_solo_run() -> None:
+    engine = make_engine(num_blocks=10)
+    sampling = SamplingParams(temperature=0.8, max_tokens=25)
+    prompts = {f"chat {seed}": random_tokens(random.Random(seed), 5) for seed in range(6)}
+    readers = {}
+    for seed, (name, prompt) in enumerate(prompts.items()):
+        engine.open(name)
+        readers[name] = ask(engine, name, prompt, sampling, seed=seed)
+    run(engine)
+    assert engine.num_preemptions > 0
+    for seed, (name, prompt) in enumerate(prompts.items()):
+        assert readers[name].tokens == solo_tokens(prompt, sampling, seed=seed)
+
+
+def test_the_oldest_stream_is_never_preempted() -> None:
+    engine = make_engine(num_blocks=10)
+    sampling = SamplingParams(temperature=0.0, max_tokens=30)
+    for name in "abcdef":
+        engine.open(name)
+        ask(engine, name, [ord(name) % VOCAB_SIZE] * 5, sampling)
+    states = []
+    while engine.has_work:
+        engine.step()
+        states.append({stats.owner: stats.state for stats in engine.stats()}["a"])
+    assert engine.num_preemptions > 0
+    running = states[: states.index(SequenceState.IDLE)]
+    assert set(running[1:]) == {SequenceState.DECODE}
+
+
+def test_nobody_is_admitted_between_a_preemption_and_an_end() -> None:
+    engine = make_engine(num_blocks=10)
+    for name in "abcdef":
+        engine.open(name)
+        ask(
+            engine,
+            name,
+            [ord(name) % VOCAB_SIZE] * 5,
+            SamplingParams(temperature=0.0, max_tokens=30),
+        )
+    while not engine.num_preemptions:
+        engine.step()
+
+    def num_running() -> int:
+        return sum(
+            stats.state in (SequenceState.PREFILL, SequenceState.DECODE) for stats in engine.stats()
+        )
+
+    before = num_running()
+    for _ in range(5):
+        engine.step()
+        after = num_running()
+        assert after <= before
+        before = after
+
+
+@pytest.mark.parametrize("window", [None, 200])
+def test_a_prompt_larger_than_the_pool_is_refused_with_the_numbers(window: int | None) -> None:
+    engine = make_engine(num_blocks=8, block_size=4)
+    engine.open("large", window=window)
+    reader = ask(engine, "large", [1] * 32)
+    assert reader.reason is FinishReason.FAILED
+    assert reader.error is not None and "9 blocks" in reader.error and "has 8" in reader.error
+    assert not engine.has_work
+    fitting = ask(engine, "large", [1] * 31, SamplingParams(temperature=0.0, max_tokens=1))
+    run(engine)
+    assert fitting.reason is FinishReason.LENGTH
+
+
+def test_a_reply_that_outgrows_the_pool_stops_with_its_text() -> None:
+    engine = make_engine(num_blocks=2, block_size=4)
+    engine.open("a")
+    reader = ask(engine, "a", [5, 6, 7], SamplingParams(temperature=0.0, max_tokens=20))
+    run(engine)
+    assert reader.reason is FinishReason.FAILED
+    assert reader.error is not None and "2 blocks is full" in reader.error
+    # Eight tokens lie in the pool; the ninth needs no room of its own.
+    sampling = SamplingParams(temperature=0.0, max_tokens=6)
+    assert reader.tokens == solo_tokens([5, 6, 7], sampling)
+
+
+@pytest.mark.parametrize(("window", "sinks", "num_blocks"), [(16, 4, 6), (15, 0, 5), (1, 4, 2)])
+def test_a_long_prompt_runs_in_the_least_pool_that_holds_its_window(
+    window: int, sinks: int, num_blocks: int
+) -> None:
+    prompt = random_tokens(random.Random(1), 90)
+    # A layer with a window of its own (33) would need more.
+    model = HashModel(VOCAB_SIZE, layer_windows=(None, None))
+    engine = make_engine(num_blocks=num_blocks, model=model, spec=model.spec)
+    engine.open("a", window=window, sinks=sinks)
+    reader = ask(engine, "a", prompt)
+    run(engine)
+    assert reader.reason is FinishReason.LENGTH
+    assert not HashOracle(model).wrong_tokens(reader, reader.tokens, window, sinks)
+    engine.open("b", window=window + 4, sinks=sinks)
+    refused = ask(engine, "b", prompt)
+    assert refused.error is not None and f"{num_blocks + 1} blocks" in refused.error
+
+
+def test_a_fork_at_a_full_pool_succeeds_and_both_sides_go_on() -> None:
+    engine = make_engine(num_blocks=4, block_size=4)
+    engine.open("parent")
+    prompt = random_tokens(random.Random(2), 10)
+    reader = ask(engine, "parent", prompt, SamplingParams(temperature=0.0, max_tokens=5))
+    run(engine)
+    assert reader.reason is FinishReason.LENGTH
+    assert engine.cache.num_available == 0
+    assert engine.fork("parent", "child", 9) == 9
+    engine.cache.check_integrity()
+    assert engine.cache.pool_view().sequences[0].length == 14
+    short = SamplingParams(temperature=0.0, max_tokens=2)
+    child = ask(engine, "child", [*prompt[:9], 50, 51], short)
+    run(engine)
+    parent = ask(engine, "parent", [*prompt, *reader.tokens], SamplingParams(0.0, max_tokens=1))
+    run(engine)
+    assert child.tokens == solo_tokens([*prompt[:9], 50, 51], short)
+    assert parent.tokens == solo_tokens([*prompt, *reader.tokens])[:1]
+
+
+def test_a_shared_tail_in_a_full_pool_is_written_once_nobody_shares_it() -> None:
+    engine = make_engine(num_blocks=2, block_size=4)
+    engine.open("parent")
+    prompt = random_tokens(random.Random(3), 5)
+    ask(engine, "parent", prompt, SamplingParams(temperature=0.0, max_tokens=1))
+    run(engine)
+    engine.fork("parent", "child")
+    # Every block is shared with an idle sequence, which cannot free one, only stop sharing.
+    sampling = SamplingParams(temperature=0.0, max_tokens=3)
+    reader = ask(engine, "child", [*prompt, 9], sampling)
+    run(engine)
+    assert reader.reason is FinishReason.LENGTH
+    assert reader.tokens == solo_tokens([*prompt, 9], sampling)
+
+
+def test_a_rewound_sequence_in_a_full_pool_can_always_go_on() -> None:
+    engine = make_engine(num_blocks=3, block_size=4)
+    engine.open("a")
+    prompt = random_tokens(random.Random(4), 11)
+    ask(engine, "a", prompt, SamplingParams(temperature=0.0, max_tokens=1))
+    run(engine)
+    for length in (10, 6, 3, 2):
+        prompt = [*prompt[:length], *random_tokens(random.Random(length), 11 - length)]
+        reader = ask(engine, "a", prompt, SamplingParams(temperature=0.0, max_tokens=1))
+        run(engine)
+        assert reader.tokens == solo_tokens(prompt)[:1]
+
+
+def test_the_last_used_idle_sequence_keeps_its_blocks_longest() -> None:
+    engine = make_engine(num_blocks=12, block_size=4)
+    for name in "abc":
+        engine.open(name)
+        ask(engine, name, [ord(name) % VOCAB_SIZE] * 11, SamplingParams(0.0, max_tokens=1))
+        run(engine)
+    ask(engine, "a", [ord("a") % VOCAB_SIZE] * 11, SamplingParams(0.0, max_tokens=1))
+    run(engine)
+    engine.open("new")
+    ask(engine, "new", [1] * 18, SamplingParams(0.0, max_tokens=1))
+    run(engine)
+    computed = {stats.owner: stats.num_computed_tokens for stats in engine.stats()}
+    assert computed["a"] == computed["c"] == 11
+    assert computed["b"] < 11
