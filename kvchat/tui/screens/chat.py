@@ -235,6 +235,7 @@ class ChatScreen(Screen[None]):
         """Send a prompt or let it wait in line; False when it could be neither."""
         self.state.remember(text)
         self._history_place = None
+        self._notice = ("", "", 0.0)
         view = self.view
         if view is None:
             self._early_prompts.append(text)
@@ -329,6 +330,7 @@ class ChatScreen(Screen[None]):
             old.draft = self.prompt.exact_text
             old.scroll_place = self.transcript.place
         self.leave_cursor()
+        self._notice = ("", "", 0.0)
         self.state.show(view)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
@@ -589,21 +591,17 @@ class ChatScreen(Screen[None]):
     def _session_line(self, view: SessionView) -> SessionLine:
         session = view.session
         mark, style = mark_of(view, self.app.glyphs)
+        origin = self.state.views.get(session.origin or "")
+        figures = [f"{self.app.glyphs.branch} {origin.session.tag}"] if origin is not None else []
         if not view.entries and session.reply is None:  # its figures would read it from the store
-            stats = None
-            figures = f"{session.num_messages} messages"
+            figures.append(f"{session.num_messages} messages")
         else:
             stats = session.stats()
-            figures = f"{token_count(stats.num_tokens)} tok"
-        if stats is not None and stats.num_blocks:
-            figures += f" {self.app.glyphs.dot} {stats.num_blocks} blk"
+            figures.append(f"{token_count(stats.num_tokens)} tok")
+            if stats.num_blocks:
+                figures.append(f"{stats.num_blocks} blk")
             if stats.num_shared_blocks:
-                figures += f" {self.app.glyphs.dot} {stats.num_shared_blocks} shr"
-        origin = self.state.views.get(session.origin or "")
-        if origin is not None:
-            figures = (
-                f"{self.app.glyphs.branch} {origin.session.tag} {self.app.glyphs.dot} {figures}"
-            )
+                figures.append(f"{stats.num_shared_blocks} shr")
         return SessionLine(
             session.id,
             session.tag,
@@ -611,7 +609,7 @@ class ChatScreen(Screen[None]):
             title_of(session),
             mark,
             style,
-            figures,
+            tuple(figures),
             view is self.view,
             origin.session.tag if origin is not None else "",
         )

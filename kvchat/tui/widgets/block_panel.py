@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from kvchat.tui.cells import Line, Span, fit, shorten
+from kvchat.tui.cells import Line, Span, fit, shorten, wrap_ranges
 from kvchat.tui.safe import safe_line
 from kvchat.tui.widgets.block_map import (
     Owner,
@@ -135,7 +135,7 @@ class BlockPanel(LineWidget):
         totals = self._side_totals(figures)
         events = self._events(view, width)
         fixed = len(head) + 1 + 1 + len(table) + len(totals) + 2
-        map_rows = max(min(height - fixed - min(len(events), 4), MAX_MAP_ROWS), 2)
+        map_rows = max(min(height - fixed - min(len(events), 6), MAX_MAP_ROWS), 2)
         map_width = width - 2
         size = blocks_per_cell(view.num_blocks, map_width * map_rows)
         each = f"{size} blocks" if size > 1 else "1 block"
@@ -178,14 +178,13 @@ class BlockPanel(LineWidget):
         return [((first, ""),), ((second, ""),)]
 
     def _events(self, view: "PoolView", width: int) -> list[Line]:
-        ellipsis = self.app.glyphs.ellipsis
-        return [
-            (
-                (f" {safe_line(event.kind)[:8]:<8} ", "dim"),
-                (shorten(safe_line(event.text), max(width - 11, 1), ellipsis), ""),
-            )
-            for event in view.events[-6:]
-        ]
+        lines: list[Line] = []
+        for event in view.events[-6:]:
+            text = safe_line(event.text)
+            for number, (start, end) in enumerate(wrap_ranges(text, max(width - 11, 8))):
+                kind = safe_line(event.kind)[:8] if not number else ""
+                lines.append(((fit(f" {kind}", 10), "dim"), (text[start:end], "")))
+        return lines
 
     # -- both ------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ class SessionLine:
     title: str
     mark: str
     mark_style: str
-    figures: str
+    figures: tuple[str, ...]
     is_shown: bool
     origin_tag: str = ""
     """The letter of the session it was forked from."""
@@ -76,8 +76,13 @@ class Sidebar(LineWidget):
             (title, f"{name}{chosen}".strip()),
             (f" {each.mark} ", f"{each.mark_style}{chosen}".strip()),
         )
-        figures = fit(f"{bar}{indent}  {each.figures}", width, glyphs.ellipsis)
-        second: Line = ((figures[:1], hue), (figures[1:], f"dim{chosen}"))
+        figures = f"{indent}  "
+        for index, figure in enumerate(each.figures):
+            longer = figures + (f" {glyphs.dot} " if index else "") + figure
+            if cell_len(longer) > width - 2:
+                break
+            figures = longer
+        second: Line = ((bar, hue), (fit(figures, width - 1), f"dim{chosen}"))
         return [first, second]
 
     async def _on_click(self, event: events.Click) -> None:
