@@ -45,8 +45,8 @@ def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:
 
     num_private = sum(count == 1 for count in pool.ref_counts) - len(pool.held)
     num_shared = sum(count > 1 for count in pool.ref_counts)
-    assert pool.num_private == num_private, "number of private blocks"
     assert pool.num_shared == num_shared, "number of shared blocks"
+    assert pool.num_private == num_private, "number of private blocks"
     parts = len(free) + len(cached) + num_private + num_shared + len(pool.held)
     assert parts == pool.num_blocks, "conservation"
 

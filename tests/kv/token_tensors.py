@@ -35,6 +35,7 @@ class TokenTensors:
 
     def __init__(self, spec: KVCacheSpec, seed: int = 0) -> None:
         self.spec = spec
+        self._known: dict[tuple[int, tuple[int, ...]], Layer] = {}
         generator = torch.Generator().manual_seed(seed)
         self._vectors = [
             tuple(
@@ -51,6 +52,9 @@ class TokenTensors:
 
     def layer(self, layer_index: int, token_ids: Sequence[int]) -> Layer:
         """Return query, key and value [T, heads, D] of a sequence from its first token on."""
+        found = self._known.get((layer_index, tuple(token_ids)))
+        if found is not None:
+            return found
         states, state = [], 1
         for token_id in token_ids:
             state = (state * 31 + token_id * 7 + 3) % NUM_STATES
@@ -60,14 +64,18 @@ class TokenTensors:
         if turn is not None:
             cosine, sine = (part[: len(states)] for part in turn)
             query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
+        self._known[layer_index, tuple(token_ids)] = query, key, value
         return query, key, value
 
     def attend(
-        self, cache: KVCache, rows: Sequence[tuple[SequenceId, Sequence[int], int]]
+        self,
+        cache: KVCache,
+        rows: Sequence[tuple[SequenceId, Sequence[int], int]],
+        num_layers: int | None = None,
     ) -> list[list[Tensor]]:
         """Attend the reserved rows (sequence, all its token ids, start); outputs [layer][row]."""
         outputs = []
-        for layer_index in range(len(self.spec.layers)):
+        for layer_index in range(len(self.spec.layers))[:num_layers]:
             parts = [
                 [tensor[start:] for tensor in self.layer(layer_index, token_ids)]
                 for _, token_ids, start in rows
