@@ -30,6 +30,7 @@ class TokenBudget:
     """
 
     def __init__(self, fixed: int | None = None) -> None:
+        assert fixed is None or fixed > 0
         self._fixed = fixed
         self._seconds_per_token: float | None = None
         self._decode_seconds = 0.0
@@ -92,12 +93,12 @@ class Scheduler:
                 sequence.arrival,
             ),
         )
+        free_rows = max(1, self.max_rows - len(rows))
         for sequence in by_need:
+            if sequence not in grants and len(grants) == free_rows:
+                continue
             wanted = min(budget, remaining[sequence] - grants.get(sequence, 0))
             if wanted > 0:
                 grants[sequence] = grants.get(sequence, 0) + wanted
                 budget -= wanted
-        free_rows = max(1, self.max_rows - len(rows))
-        for sequence, count in list(grants.items())[:free_rows]:
-            rows.append(ScheduledRow(sequence, count))
-        return rows
+        return rows + [ScheduledRow(sequence, count) for sequence, count in grants.items()]
