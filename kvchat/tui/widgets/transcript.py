@@ -232,6 +232,8 @@ class Transcript(ScrollView, can_focus=True):
             self.set_reactive(type(self).scroll_target_y, float(min(y, limit)))
             if round(self.scroll_y) != min(y, limit):
                 self.scroll_to(y=min(y, limit), animate=False, force=True, immediate=True)
+            if limit:  # the base class tells a bar its place only while it is visible
+                self.vertical_scrollbar.position = min(y, limit)
         finally:
             self._is_fitting = False
 

@@ -1,0 +1,153 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textual import events
+
+Make = Callable[..., Any]
+Settle = Callable[..., Awaitable[str]]
+
+
+async def paste(pilot: Any, text: str) -> None:
+    pilot.app.chat.prompt.post_message(events.Paste(text))
+    await pilot.pause()
+
+
+async def test_keys_typed_in_one_burst_keep_their_order(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["one", "two"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in [*"first", "left", "left", "x", "enter", *"/fork", "enter", *"next"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await settle(pilot)
+
+    assert runtime.open_sessions[0].messages[0].text == "firxst"
+    assert len(runtime.open_sessions) == 2
+    assert app.chat.prompt.text == "next"
+
+
+async def test_three_keys_and_a_backslash_make_a_new_line(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("a", "ctrl+j", "b", "shift+enter", "c", "alt+enter", "d", "\\", "enter")
+
+        assert app.chat.prompt.text == "a\nb\nc\nd\n"
+
+
+async def test_up_and_down_walk_through_the_history_and_back_to_the_draft(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["x", "y"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for text in ("one", "two"):
+            app.chat.submit(text)
+            runtime.finish_all()
+            await settle(pilot)
+        await pilot.press(*"draft", "up")
+        newest = app.chat.prompt.text
+        await pilot.press("up", "up")
+        oldest = app.chat.prompt.text
+        await pilot.press("down", "down")
+        draft = app.chat.prompt.text
+
+    assert (newest, oldest, draft) == ("two", "one", "draft")
+
+
+async def test_a_short_paste_is_text_and_never_sends(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime()
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await paste(pilot, "one\r\ntwo\r\n")
+
+        assert app.chat.prompt.text == "one\ntwo\n"
+        assert not runtime.open_sessions[0].messages
+
+
+async def test_a_long_paste_is_a_chip_and_is_sent_whole(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["ok"], num_blocks=640)
+    app = make_app(runtime)
+    content = "\n".join(f"row {number}" for number in range(312))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"see ")
+        await paste(pilot, content)
+        shown = app.chat.prompt.text
+        await pilot.press("enter")
+        await settle(pilot)
+
+    assert shown == "see [paste 1: 312 lines]"
+    assert runtime.open_sessions[0].messages[0].text == f"see {content}"
+
+
+async def test_a_megabyte_in_one_line_stays_out_of_the_text_area(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await paste(pilot, "[" * 1_000_000)
+        assert app.chat.prompt.text == "[paste 1: 1000000 characters]"
+        await paste(pilot, "x" * 6_000_000)
+        assert "over 5 MB" in await settle(pilot)
+        await pilot.press("ctrl+o")
+        assert "over 64 KB" in await settle(pilot)
+
+
+async def test_control_characters_stay_in_a_chip_and_are_sent_exactly(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["ok"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await paste(pilot, "a\x1b[2Jb")
+        shown = await settle(pilot)
+        await pilot.press("enter")
+        sent = await settle(pilot)
+
+    assert "[paste 1: 6 characters]" in shown
+    assert runtime.open_sessions[0].messages[0].text == "a\x1b[2Jb"
+    assert "a␛[2Jb" in sent
+
+
+async def test_tab_completes_a_slash_command(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"/re")
+        hints = await settle(pilot)
+        await pilot.press("down", "tab")
+        text = app.chat.prompt.text
+        await pilot.press("ctrl+u", *"/nonsense", "enter")
+        refused = await settle(pilot)
+
+    assert "▸ /rename TITLE" in hints and "/retry" in hints
+    assert text == "/retry "
+    assert "/nonsense is no command" in refused
+    assert app.chat.prompt.text == "/nonsense"
+
+
+async def test_two_slashes_send_a_literal_one(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["ok"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"//etc", "enter")
+        await settle(pilot)
+
+    assert runtime.open_sessions[0].messages[0].text == "/etc"

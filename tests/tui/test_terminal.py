@@ -1,0 +1,123 @@
+import os
+import pty
+import random
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
+
+from kvchat.tui.terminal import repair_input
+
+CHILD = """
+import sys
+sys.path.insert(0, {path!r})
+from fake_runtime import FakeRuntime
+from kvchat.tui.app import run
+sys.exit(run(FakeRuntime))
+"""
+
+
+@pytest.fixture(autouse=True)
+def repaired() -> None:
+    repair_input()
+
+
+def keys(typed: str) -> list[str]:
+    parser = XTermParser()
+    found = [*parser.feed(typed), *parser.feed("")]
+    return [event.key for event in found if isinstance(event, events.Key)]
+
+
+@pytest.mark.parametrize("digit", "123456789")
+def test_alt_with_a_digit_is_that_key_and_no_letter(digit: str) -> None:
+    assert keys(f"\x1b{digit}") == [f"alt+{digit}"]
+
+
+def test_alt_with_enter_is_not_enter() -> None:
+    assert keys("\x1b\r") == ["alt+enter"]
+
+
+def test_alt_with_arrows_is_not_escape() -> None:
+    assert keys("\x1b[1;3A\x1b[1;3B") == ["alt+up", "alt+down"]
+
+
+def test_key_reports_with_impossible_numbers_are_skipped() -> None:
+    assert "x" in keys("\x1b[99999999999;1ux")
+
+
+def test_damaged_input_never_raises() -> None:
+    numbers = random.Random(7)
+    parts = ["\x1b", "[", "<", "0", "9", ";", ":", "?", "u", "~", "M", "m", "$y", "t", "200~",
+             "\x1b[200~", "\x1b[201~", "é", "\x00", "999999999999", "\ufffd"]  # fmt: skip
+    for _ in range(3_000):
+        list(XTermParser().feed("".join(numbers.choices(parts, k=numbers.randint(1, 24)))))
+
+
+class Box:
+    """The app under a terminal of its own."""
+
+    def __init__(self) -> None:
+        self.master, slave = pty.openpty()
+        self.before = termios.tcgetattr(slave)
+        self.output = b""
+        code = CHILD.format(path=str(Path(__file__).parent))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+        )
+        self.slave = slave
+
+    def read_until(self, wanted: bytes) -> None:
+        deadline = time.monotonic() + 30
+        while wanted not in self.output and time.monotonic() < deadline:
+            self.read(0.2)
+        assert wanted in self.output, self.output[-2000:]
+
+    def read(self, seconds: float) -> None:
+        if select.select([self.master], [], [], seconds)[0]:
+            self.output += os.read(self.master, 65_536)
+
+    def end(self) -> int:
+        deadline = time.monotonic() + 30
+        while self.child.poll() is None and time.monotonic() < deadline:
+            self.read(0.05)
+        self.read(0)
+        assert self.child.returncode is not None
+        return self.child.returncode
+
+    def close(self) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_gives_the_terminal_back(number: signal.Signals) -> None:
+    box = Box()
+    try:
+        box.read_until(b"ready")
+        os.write(box.master, b"\xff\xfe\xc3(typed")
+        box.read_until(b"typed")
+        os.kill(box.child.pid, number)
+        status = box.end()
+
+        assert status == 128 + number
+        assert termios.tcgetattr(box.slave)[3] == box.before[3]
+        for mode in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?2004l", b"\x1b[?25h", b"\x1b[<u"):
+            assert mode in box.output
+    finally:
+        box.close()
