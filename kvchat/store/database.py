@@ -77,7 +77,8 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Begin, then commit, or roll back on any error; for the files of this folder."""
         connection = self._connection
         with spoken_errors(self.path):
             try:
@@ -93,9 +94,10 @@ class Database:
         self.num_commits += 1
         fault("db.committed")
 
-    def _read(
+    def read(
         self, make: Callable[[tuple[object, ...]], _T], query: str, values: Sequence[object] = ()
     ) -> list[_T]:
+        """Return what `make` makes of each row that a query finds; for the files of this folder."""
         with spoken_errors(self.path):
             rows = self._connection.execute(query, values).fetchall()
         try:
@@ -105,14 +107,14 @@ class Database:
 
     def probe_write(self) -> None:
         """Commit something that changes nothing; raises NotSaving while the disk refuses."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("PRAGMA user_version = 0")
 
     # Sessions
 
     def create_session(self, row: SessionRow) -> None:
         """Add a session. A fork is a row with the tree of its origin and the tip it starts from."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 f"INSERT INTO sessions ({_SESSION_COLUMNS}, use_order) VALUES"
                 " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
@@ -141,13 +143,13 @@ class Database:
         Reads one message row for each, whatever the length of the conversations.
         """
         wanted = "NOT NULL" if deleted else "NULL"
-        return self._read(
+        return self.read(
             _session_row, f"{_SELECT_SESSIONS} WHERE s.deleted_at IS {wanted} ORDER BY s.number"
         )
 
     def session(self, session_id: str) -> SessionRow:
         """Return one session, deleted or not; raises SessionNotFound."""
-        rows = self._read(_session_row, f"{_SELECT_SESSIONS} WHERE s.id = ?", (session_id,))
+        rows = self.read(_session_row, f"{_SELECT_SESSIONS} WHERE s.id = ?", (session_id,))
         if not rows:
             raise SessionNotFound("There is no such session.")
         return rows[0]
@@ -162,7 +164,7 @@ class Database:
 
     def set_window(self, session_id: str, window: int | None, sinks: int) -> None:
         """Replace the window and sinks of a session."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _update_session(connection, session_id, "window = ?", window)
             _update_session(connection, session_id, "sinks = ?", sinks)
 
@@ -179,21 +181,21 @@ class Database:
         self._set(session_id, "deleted_at = ?", None)
 
     def _set(self, session_id: str, assignment: str, value: object) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _update_session(connection, session_id, assignment, value)
 
     # Tips
 
     def move_tip(self, session_id: str, tip_id: str | None, *, push_undo: bool = False) -> None:
         """Let a session stand on another message; with `push_undo`, `undo` returns from there."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if push_undo:
                 _push_undo(connection, session_id)
             _update_session(connection, session_id, "tip_id = ?", tip_id)
 
     def undo(self, session_id: str) -> tuple[bool, str | None]:
         """Return to the tip before the last one pushed: (True, tip), or (False, tip) if none is."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             tip_id, tips = _undo_tips(connection, session_id)
             if not tips:
                 return False, tip_id
@@ -218,7 +220,7 @@ class Database:
         empty until they are known (`set_token_ids`, `begin_reply`). With `clear_draft` the draft
         it was written from is emptied in the same transaction.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if push_undo:
                 _push_undo(connection, session_id)
             _insert_message(connection, row)
@@ -233,12 +235,12 @@ class Database:
 
     def insert_message(self, row: MessageRow) -> None:
         """Add a node that no session stands on yet."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _insert_message(connection, row)
 
     def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
         """Record the token ids of a message that was stored before they were known."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _set_token_ids(connection, message_id, token_ids)
 
     def begin_reply(
@@ -255,7 +257,7 @@ class Database:
         transaction. The tip moves now, so that after a crash the session shows what was said.
         """
         assert reply.state == "streaming"
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if prompt_token_ids is not None:
                 assert reply.parent_id is not None
                 _set_token_ids(connection, reply.parent_id, prompt_token_ids)
@@ -269,7 +271,7 @@ class Database:
 
         An update of a reply that is not streaming is left out, with a line in the log.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for update in updates:
                 row = connection.execute(
                     "SELECT text, token_ids FROM messages WHERE id = ? AND state = 'streaming'",
@@ -297,13 +299,13 @@ class Database:
     def message(self, message_id: str) -> MessageRow | None:
         """Return one message, or None."""
         query = f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE id = ?"
-        rows = self._read(_message_row, query, (message_id,))
+        rows = self.read(_message_row, query, (message_id,))
         return rows[0] if rows else None
 
     def load_path(self, tip_id: str | None) -> list[MessageRow]:
         """Return the messages from the root down to a tip, the tip last; none for the root."""
         columns = ", ".join(f"m.{name}" for name in _MESSAGE_COLUMNS.split(", "))
-        return self._read(
+        return self.read(
             _message_row,
             f"""
             WITH RECURSIVE path (id, parent_id) AS (
@@ -318,7 +320,7 @@ class Database:
 
     def children(self, tree_id: str, parent_id: str | None) -> list[MessageRow]:
         """Return the messages right below one, or below the root of a tree, oldest first."""
-        return self._read(
+        return self.read(
             _message_row,
             f"SELECT {_MESSAGE_COLUMNS} FROM messages"
             " WHERE tree_id = ? AND parent_id IS ? ORDER BY number",
@@ -327,7 +329,7 @@ class Database:
 
     def siblings(self, message_id: str) -> list[str]:
         """Return the ids of the messages with the same parent, itself included, oldest first."""
-        return self._read(
+        return self.read(
             lambda row: str(row[0]),
             "SELECT other.id FROM messages AS self JOIN messages AS other"
             " ON other.tree_id = self.tree_id AND other.parent_id IS self.parent_id"
@@ -336,9 +338,9 @@ class Database:
         )
 
     def _mark_interrupted(self) -> int:
-        if not self._read(bool, "SELECT 1 FROM messages WHERE state = 'streaming' LIMIT 1"):
+        if not self.read(bool, "SELECT 1 FROM messages WHERE state = 'streaming' LIMIT 1"):
             return 0
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             changed = connection.execute(
                 "UPDATE messages SET state = 'interrupted' WHERE state = 'streaming'"
             )

@@ -61,7 +61,38 @@ def m001_sessions_and_messages(connection: sqlite3.Connection) -> None:
         )""")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_sessions_and_messages,)
+def m002_segments(connection: sqlite3.Connection) -> None:
+    """Files with saved keys and values, and which sessions use them."""
+    connection.execute("""
+        CREATE TABLE segments (
+            name TEXT NOT NULL PRIMARY KEY,
+            model_digest TEXT NOT NULL,
+            scheme TEXT NOT NULL,
+            block_size INTEGER NOT NULL,
+            schedule TEXT NOT NULL,
+            first_block INTEGER NOT NULL,
+            num_tokens INTEGER NOT NULL,
+            keys BLOB NOT NULL,
+            stems BLOB NOT NULL,
+            token_ids BLOB NOT NULL,
+            places BLOB NOT NULL,
+            checksums BLOB NOT NULL,
+            num_bytes INTEGER NOT NULL,
+            use_order INTEGER NOT NULL
+        ) WITHOUT ROWID""")
+    connection.execute("""
+        CREATE TABLE session_segments (
+            session_id TEXT NOT NULL REFERENCES sessions (id),
+            name TEXT NOT NULL REFERENCES segments (name) ON DELETE CASCADE,
+            PRIMARY KEY (session_id, name)
+        ) WITHOUT ROWID""")
+    connection.execute("CREATE INDEX session_segments_by_name ON session_segments (name)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    m001_sessions_and_messages,
+    m002_segments,
+)
 
 
 def schema_number(connection: sqlite3.Connection) -> int:

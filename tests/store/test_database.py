@@ -259,7 +259,7 @@ def test_a_path_of_ten_thousand_messages_is_loaded(database: Database, session: 
         (f"m{n}", "t", f"m{n - 1}" if n else None, n + 1, "user", f"text {n}", pack_token_ids([n]))
         for n in range(10_000)
     ]
-    with database._transaction() as connection:  # ten thousand transactions would take a minute
+    with database.transaction() as connection:  # ten thousand transactions would take a minute
         connection.executemany(
             "INSERT INTO messages (id, tree_id, parent_id, depth, role, text, token_ids, state,"
             " created_at, num_cached_tokens, decode_tokens_per_second)"
