@@ -76,7 +76,8 @@ class TrainingConfig:
     num_kv_heads: int = 2
     row_tokens: int = 256
     micro_batch_tokens: int = 2048
-    micro_batches_per_step: int = 4
+    stage_one_micro_batches: int = 4  # per step
+    stage_two_micro_batches: int = 2
     stage_one_share: float = 0.35
     muon_learning_rate: float = 5e-3
     adam_learning_rate: float = 3e-3
@@ -105,7 +106,8 @@ SMOKE = TrainingConfig(
     num_layers=2,
     row_tokens=32,
     micro_batch_tokens=64,
-    micro_batches_per_step=2,
+    stage_one_micro_batches=2,
+    stage_two_micro_batches=2,
     bfloat16=False,
 )
 """A size for tests: a step takes milliseconds."""
@@ -210,19 +212,20 @@ class Trainer:
 
     def step(self) -> float:
         """Train on the next micro-batches and return the mean loss per target, in nats."""
-        progress, count = self.progress, self.config.micro_batches_per_step
-        stage = int(progress.share >= self.config.stage_one_share)
+        progress, config = self.progress, self.config
+        stage = int(progress.share >= config.stage_one_share)
         if stage != progress.stage:
             progress.stage, progress.stage_step, self.plan = stage, 0, None
         if self.plan is None:
-            row_tokens = self.config.row_tokens if stage == 0 else MAX_POSITION
+            row_tokens = config.row_tokens if stage == 0 else MAX_POSITION
             self.plan = BatchPlan(
                 self.parts,
                 stage,
-                self.config.seed,
-                self.config.micro_batch_tokens,
+                config.seed,
+                config.micro_batch_tokens,
                 row_tokens,
             )
+        count = config.stage_two_micro_batches if stage else config.stage_one_micro_batches
         first = progress.stage_step * count
         batches = [self.plan.micro_batch(first + k) for k in range(count)]
         num_targets = max(1, sum(batch.num_targets for batch in batches))
