@@ -90,7 +90,7 @@ DOORS: dict[str, str] = {
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
     "device.py doctor.py hash_model.py train.py evaluate.py bench/* training_export.py"
-    " kv/storage.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
+    " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/cache.py kv/paged_cache.py kv/contiguous.py"
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"

@@ -29,7 +29,8 @@ def dense_attention(
     """Attend the last `n` positions of a sequence to all positions they may see, densely.
 
     query  [n, H, D], at positions S - n .. S - 1
-    key    [S, K, D], value [S, K, Dv], of positions 0 .. S - 1
+    key    [S, K, D], value [S, K, Dv], of positions 0 .. S - 1; for MLA `value` is not looked at,
+           since the key's first `latent_value_dim` channels are the value
     return [n, H, Dv]
 
     `window` and `sinks` are the session's; a window of the layer itself that is no larger wins
@@ -37,6 +38,8 @@ def dense_attention(
     which equals numbering tokens by their place in the cache (Xiao et al. 2023).
     """
     num_queries, num_keys = query.shape[0], key.shape[0]
+    if layer.value_dim == 0:
+        value = key[..., : layer.latent_value_dim]
     group = layer.num_heads // layer.num_kv_heads
     key = key.repeat_interleave(group, 1)  # [S, H, D]
     value = value.repeat_interleave(group, 1)  # [S, H, Dv]
@@ -54,7 +57,8 @@ def dense_attention(
         if layer.rotary is not None and sinks > 0:
             clamped = query_at.clamp(max=sinks + window - 1)
             turn = rotation(clamped - query_at, layer.rotary, query.dtype, pure=True)
-            sink_scores = torch.einsum("nhd,shd->hns", rotate(query, *turn), key)
+            turned = rotate(query, *turn, layer.first_rotary_channel)
+            sink_scores = torch.einsum("nhd,shd->hns", turned, key)
             scores = torch.where(slid[:, None] & is_sink, sink_scores, scores)
     scores = scores * layer.scale
     if layer.soft_cap is not None:
@@ -123,8 +127,11 @@ class ContiguousCache(KVCache):
 
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
         """Store and attend, row by row; see KVCache.attend."""
-        assert self._step is not None and value is not None
+        assert self._step is not None
         layer = self.spec.layers[layer_index]
+        if value is None:
+            assert layer.value_dim == 0, "MLA alone has no values"
+            value = key[..., :0]  # [T, K, 0], stored like any other
         outputs, start = [], 0
         for sequence, count in self._step.rows:
             new = slice(start, start + count)
@@ -188,7 +195,9 @@ class NoCache(ContiguousCache):
         layer = self.spec.layers[layer_index]
         if not self.fused or layer.window is not None or layer.soft_cap is not None:
             return super().attend(layer_index, query, key, value)
-        assert self._step is not None and value is not None
+        assert self._step is not None
+        if value is None:
+            value = key[..., : layer.latent_value_dim]
         counts = [count for _, count in self._step.rows]
         assert all(self._sequences[sequence].window is None for sequence, _ in self._step.rows)
         size = counts[0] if len(set(counts)) == 1 else None

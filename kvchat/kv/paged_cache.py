@@ -29,7 +29,7 @@ from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
 from kvchat.kv.pool_view import PoolEvent, PoolView, SequenceView
 from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import KVCacheSpec, VisibleSet
+from kvchat.kv.spec import KVCacheSpec, KVDtype, VisibleSet
 from kvchat.kv.step import PagedSequence, Step, StepRow
 from kvchat.kv.storage import KVStorage
 
@@ -87,6 +87,7 @@ class PagedKVCache(KVCache):
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         salt: bytes = b"",
+        kv_dtype: KVDtype = "auto",
     ) -> None:
         if num_blocks < 1 or block_size < 1:
             raise InvalidArgument(
@@ -99,7 +100,7 @@ class PagedKVCache(KVCache):
         self.salt = salt
         self.pools = [BlockPool(num_blocks) for _ in spec.groups]
         self.storages = [
-            KVStorage(group, num_blocks, block_size, dtype=dtype, device=device)
+            KVStorage(group, num_blocks, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype)
             for group in spec.groups
         ]
         self.num_copied_blocks = 0
@@ -327,15 +328,16 @@ class PagedKVCache(KVCache):
 
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
         """Write the step's keys and values, then attend over runs; see KVCache.attend."""
-        assert self._step is not None and value is not None
+        assert self._step is not None
         fault("cache.attend")
         group_index = self.spec.group_index_of_layer[layer_index]
         storage, metadata = self.storages[group_index], self._metadata[group_index]
         assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
         place = self._layer_in_group[layer_index]
-        storage.write(place, metadata.slots, key, value)
         layer = self.spec.layers[layer_index]
-        return paged_attention(query, key, value, layer, storage.views[place], metadata)
+        assert (value is None) == (layer.value_dim == 0), "MLA alone has no values"
+        stored = storage.write(place, metadata.slots, key, value)
+        return paged_attention(query, stored, layer, storage.views[place], metadata)
 
     def _prepare(self, step: Step) -> None:
         metadata = []

@@ -10,10 +10,39 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from kvchat.kv.kv_run import KVRun
 from kvchat.kv.spec import LayerSpec
 
 Part = tuple[Tensor, Tensor]
-"""Output [1, H, n, D] and log-sum-exp [1, H, n] in float32."""
+"""Output [1, H, n, Dv] and log-sum-exp [1, H, n] in float32."""
+
+MAX_TILE_ELEMENTS = 1 << 18
+"""Codes that are turned into floats at once: one MiB, which stays in a core's cache."""
+
+MAX_SCORES = 1 << 22
+"""Scores over codes that exist at once; more keys are attended to in parts."""
+
+
+def attend_run(
+    query: Tensor,
+    run: KVRun,
+    layer: LayerSpec,
+    *,
+    is_causal: bool = False,
+    visible: Tensor | None = None,
+) -> Part:
+    """Attend to a run of floats or codes, under a mask [n, S] bool if there is one.
+
+    query      [1, H, n, D]; H is num_kv_heads where the caller folded query groups into n
+    is_causal  query i sees keys 0..i; needs n == S, no folding and no mask
+
+    The output is in the query's dtype for floats, and in float32 for codes.
+    """
+    if run.key_scale is None:
+        if visible is None:
+            return attend_part(query, run.key, run.value, layer, is_causal=is_causal)
+        return attend_part_by_matmul(query, run.key, run.value, layer, visible)
+    return attend_codes(query, run, layer, _causal(query) if is_causal else visible)
 
 
 def attend_part(
@@ -22,21 +51,21 @@ def attend_part(
     """Attend to one run of keys, by the device's best operator.
 
     query       [1, H, n, D]; H is num_kv_heads where the caller folded query groups into n
-    key, value  [1, K, S, D], strided views of a pool; S >= 1, since zero keys kill the operator
+    key, value  [1, K, S, D], strided views of a pool; S >= 1, since zero keys kill the operator;
+                for MLA the value is [1, 1, S, Dv], the first lanes of the key
     is_causal   query i sees keys 0..i; needs n == S and no folding
     """
     assert key.shape[2] > 0
     if layer.soft_cap is None and _has_fused_operator(
         query.device.type, query.dtype, query.shape[-1]
     ):
+        # The operator wants values as wide as keys; a latent's rotary lanes are cut off again.
+        wide = value if layer.value_dim else key
         output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, is_causal, scale=layer.scale
+            query, key, wide, 0.0, is_causal, scale=layer.scale
         )
-        return output, lse
-    visible = None
-    if is_causal:
-        size = query.shape[2]
-        visible = torch.ones(size, size, dtype=torch.bool, device=query.device).tril()
+        return output if layer.value_dim else output[..., : layer.latent_value_dim], lse
+    visible = _causal(query) if is_causal else None
     return attend_part_by_matmul(query, key, value, layer, visible)
 
 
@@ -52,15 +81,89 @@ def attend_part_by_matmul(
     grouped = query.reshape(1, num_kv_heads, -1, *query.shape[2:])  # [1, K, G, n, D]
     key, value = key[:, :, None], value[:, :, None]  # [1, K, 1, S, D]
     scores = (grouped @ key.transpose(-1, -2)).float() * layer.scale  # [1, K, G, n, S]
+    weights, lse = _softmax(scores, layer, visible)
+    output = weights.to(value.dtype) @ value  # [1, K, G, n, D]
+    return output.flatten(1, 2), lse.flatten(1, 2)
+
+
+def attend_codes(
+    query: Tensor, run: KVRun, layer: LayerSpec, visible: Tensor | None = None
+) -> Part:
+    """Attend to int8 codes, in float32: scales multiply scores and weights, never the codes.
+
+    The codes become floats a tile at a time, so nothing as large as the run is ever made but its
+    scores, and of these at most `MAX_SCORES`.
+
+    visible  [n, S] bool, or None where every query sees every key
+    """
+    num_keys = run.key.shape[2]
+    limit = max(1, MAX_SCORES // (query.shape[1] * query.shape[2]))
+    total: Part | None = None
+    for first in range(0, num_keys, limit):
+        count = min(limit, num_keys - first)
+        seen = None if visible is None else visible[:, first : first + count]
+        found = _attend_some_codes(query, run.narrow(first, count), layer, seen)
+        total = found if total is None else merge(total, found)
+    assert total is not None
+    return total
+
+
+def _attend_some_codes(query: Tensor, run: KVRun, layer: LayerSpec, visible: Tensor | None) -> Part:
+    assert run.key_scale is not None and run.value_scale is not None
+    num_kv_heads, num_queries = run.key.shape[1], query.shape[2]
+    q = query.float().reshape(num_kv_heads, -1, query.shape[-1])  # [K, G * n, D]
+    if run.rotary_scale is None:
+        scores = _times_codes(q, run.key) * (run.key_scale[0] * layer.scale)[:, None]
+    else:
+        split = layer.latent_value_dim
+        compressed = _times_codes(q[..., :split], run.key[..., :split])
+        rotary = _times_codes(q[..., split:], run.key[..., split:])
+        scores = compressed.mul_((run.key_scale[0] * layer.scale)[:, None])
+        scores.addcmul_(rotary, (run.rotary_scale[0] * layer.scale)[:, None])  # [K, G * n, S]
+    scores = scores.view(num_kv_heads, -1, num_queries, scores.shape[-1])  # [K, G, n, S]
+    weights, lse = _softmax(scores, layer, visible)
+    weights = (weights * run.value_scale[0][:, None, None]).flatten(1, 2)  # [K, G * n, S]
+    output = _weighted_codes(weights, run.value).view(1, -1, num_queries, run.value.shape[-1])
+    return output, lse.flatten(0, 1)[None]
+
+
+def _times_codes(q: Tensor, codes: Tensor) -> Tensor:
+    """Return products [K, m, S] of q [K, m, D] with codes [1, K, S, D]."""
+    products = [q @ tile.float().transpose(-1, -2) for tile in _tiles(codes)]
+    return products[0] if len(products) == 1 else torch.cat(products, -1)
+
+
+def _weighted_codes(weights: Tensor, codes: Tensor) -> Tensor:
+    """Return sums [K, m, D] of codes [1, K, S, D] weighted by [K, m, S]."""
+    first, total = 0, None
+    for tile in _tiles(codes):
+        part = weights.narrow(-1, first, tile.shape[1])
+        first += tile.shape[1]
+        total = part @ tile.float() if total is None else total.baddbmm_(part, tile.float())
+    assert total is not None
+    return total
+
+
+def _tiles(codes: Tensor) -> tuple[Tensor, ...]:
+    """Cut codes [1, K, S, D] into tiles [K, s, D]."""
+    _, num_heads, _, dim = codes.shape
+    return torch.split(codes[0], max(64, MAX_TILE_ELEMENTS // (num_heads * dim)), 1)
+
+
+def _softmax(scores: Tensor, layer: LayerSpec, visible: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return weights [..., n, S] and log-sum-exp [..., n] of scaled scores, capped and masked."""
     if layer.soft_cap is not None:
         scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)
     if visible is not None:
         scores = scores.masked_fill(~visible, float("-inf"))
     # Finite, since merging two parts of which a query sees nothing would make -inf - -inf a NaN.
-    lse = scores.logsumexp(-1).clamp(min=torch.finfo(scores.dtype).min)  # [1, K, G, n]
-    weights = (scores - lse[..., None]).exp()
-    output = weights.to(value.dtype) @ value  # [1, K, G, n, D]
-    return output.flatten(1, 2), lse.flatten(1, 2)
+    lse = scores.logsumexp(-1).clamp(min=torch.finfo(scores.dtype).min)
+    return (scores - lse[..., None]).exp(), lse
+
+
+def _causal(query: Tensor) -> Tensor:
+    size = query.shape[2]
+    return torch.ones(size, size, dtype=torch.bool, device=query.device).tril()
 
 
 def merge(first: Part, second: Part) -> Part:

@@ -32,16 +32,20 @@ def rotation(
     return both[0][:, None], both[1][:, None]
 
 
-def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+def rotate(heads: Tensor, cosine: Tensor, sine: Tensor, first_channel: int = 0) -> Tensor:
     """Turn the rotary channels of `heads` and pass the others through.
 
     heads   [T, heads, head_dim]
     cosine  [T, 1, rotary_dim], sine likewise, from `rotation`
     return  [T, heads, head_dim], same dtype
 
-    Half-split layout: channel i pairs with channel i + rotary_dim / 2.
+    The rotary channels begin at `first_channel`, in half-split layout: the first pairs with the
+    one rotary_dim / 2 behind it.
     """
     rotary_dim = cosine.shape[-1]
+    if first_channel:
+        resting, turning = torch.split(heads, [first_channel, rotary_dim], -1)
+        return torch.cat((resting, rotate(turning, cosine, sine)), -1)
     if rotary_dim == heads.shape[-1]:
         return heads * cosine + heads.roll(rotary_dim // 2, -1) * sine
     turning, resting = torch.split(heads, [rotary_dim, heads.shape[-1] - rotary_dim], -1)

@@ -4,17 +4,22 @@ Plain numbers, no tensors. A model describes itself with a KVCacheSpec, and ever
 from one, so `attend` needs no argument besides query, key and value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
+
+KVDtype = Literal["auto", "int8"]
+"""How keys and values are stored: as the model computes them, or as codes (`quantization.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotarySpec:
     """Rotary position embedding of a layer (Su et al. 2021, RoFormer), half-split layout.
 
-    `inverse_frequencies` has one number per rotated channel pair, in radians per position; the
-    first `2 * len(inverse_frequencies)` channels of a head turn. `attention_factor` scales cosine
-    and sine once, when the model rotates; the second rotation of sink queries must not apply it.
+    `inverse_frequencies` has one number per rotated channel pair, in radians per position, so
+    `2 * len(inverse_frequencies)` channels of a head turn: the first ones, or for MLA the last.
+    `attention_factor` scales cosine and sine once, when the model rotates; the second rotation of
+    sink queries must not apply it.
     """
 
     inverse_frequencies: tuple[float, ...]
@@ -30,9 +35,12 @@ class RotarySpec:
 class LayerSpec:
     """Shape and score arithmetic of one attention layer.
 
-    `value_dim` is 0 for MLA, whose values are the first lanes of the stored latent. `window` is the
-    number of keys a query of this layer sees, itself included; None sees all. Scores are
-    `scale * q.k`, then `soft_cap * tanh(scores / soft_cap)` when a cap is set.
+    `window` is the number of keys a query of this layer sees, itself included; None sees all.
+    Scores are `scale * q.k`, then `soft_cap * tanh(scores / soft_cap)` when a cap is set.
+
+    MLA (DeepSeek-AI 2024, DeepSeek-V2) in its absorbed form has one key/value head and `value_dim`
+    0: the key is a latent, `latent_value_dim` compressed channels and then those that rotate, and
+    the value is its compressed part. `rotary`, if set, turns exactly the channels behind it.
     """
 
     num_heads: int
@@ -43,6 +51,24 @@ class LayerSpec:
     window: int | None = None
     soft_cap: float | None = None
     rotary: RotarySpec | None = None
+    latent_value_dim: int = 0
+
+    def __post_init__(self) -> None:
+        assert (self.value_dim == 0) == (self.latent_value_dim > 0), "either values or a latent"
+        if self.value_dim == 0:
+            rotary_dim = self.key_dim - self.latent_value_dim
+            assert self.num_kv_heads == 1 and rotary_dim > 0, "one latent of two parts"
+            assert self.rotary is None or self.rotary.rotary_dim == rotary_dim
+
+    @property
+    def output_dim(self) -> int:
+        """Size of a head of what `attend` returns."""
+        return self.value_dim or self.latent_value_dim
+
+    @property
+    def first_rotary_channel(self) -> int:
+        """Where in a head the channels begin that `rotary` turns."""
+        return self.latent_value_dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +120,17 @@ class LayerGroup:
     value_dim: int
     window: int | None
     layer_indexes: tuple[int, ...]
+    latent_value_dim: int = 0
 
     @property
     def elements_per_token(self) -> int:
         """Numbers stored per token in all layers of the group."""
         return len(self.layer_indexes) * self.num_kv_heads * (self.key_dim + self.value_dim)
+
+    @property
+    def scales_per_token(self) -> int:
+        """Scales that int8 adds per token in all layers: for K and V, or a latent's two parts."""
+        return len(self.layer_indexes) * self.num_kv_heads * 2
 
 
 @dataclass(frozen=True)
@@ -110,11 +142,14 @@ class KVCacheSpec:
     @cached_property
     def groups(self) -> tuple[LayerGroup, ...]:
         """Layer groups in the order of their first layer."""
-        members: dict[tuple[int, int, int, int | None], list[int]] = {}
+        members: dict[LayerGroup, list[int]] = {}
         for index, layer in enumerate(self.layers):
             shape = (layer.num_kv_heads, layer.key_dim, layer.value_dim, layer.window)
-            members.setdefault(shape, []).append(index)
-        return tuple(LayerGroup(*shape, tuple(indexes)) for shape, indexes in members.items())
+            group = LayerGroup(*shape, (), layer.latent_value_dim)
+            members.setdefault(group, []).append(index)
+        return tuple(
+            replace(group, layer_indexes=tuple(indexes)) for group, indexes in members.items()
+        )
 
     @cached_property
     def group_index_of_layer(self) -> tuple[int, ...]:
@@ -126,6 +161,12 @@ class KVCacheSpec:
         }
         return tuple(found[index] for index in range(len(self.layers)))
 
-    def bytes_per_token(self, itemsize: int) -> int:
-        """Bytes one token takes in all layers, for elements of `itemsize` bytes."""
-        return itemsize * sum(group.elements_per_token for group in self.groups)
+    def bytes_per_token(self, itemsize: int, kv_dtype: KVDtype = "auto") -> int:
+        """Bytes one token takes in all layers, for a model whose numbers have `itemsize` bytes.
+
+        In int8 each number has one byte, and each scale four.
+        """
+        num_elements = sum(group.elements_per_token for group in self.groups)
+        if kv_dtype == "auto":
+            return itemsize * num_elements
+        return num_elements + 4 * sum(group.scales_per_token for group in self.groups)

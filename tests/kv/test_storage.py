@@ -21,7 +21,7 @@ def storage() -> KVStorage:
 def test_written_keys_and_values_are_read_through_the_views(storage: KVStorage) -> None:
     key, value = torch.randn(3, 2, 3), torch.randn(3, 2, 3)
     storage.write(1, torch.tensor([7, 2, 19]), key, value)
-    keys, values = storage.views[1]
+    keys, values, *_ = storage.views[1]
     assert torch.equal(keys[0][:, [7, 2, 19]].transpose(0, 1), key)
     assert torch.equal(values[0][:, [7, 2, 19]].transpose(0, 1), value)
 
@@ -63,7 +63,7 @@ def test_a_copy_takes_the_valid_slots_of_all_layers_and_leaves_the_rest(
 
 
 def test_the_views_share_the_memory_of_the_tensors(storage: KVStorage) -> None:
-    keys, values = storage.views[0]
+    keys, values, *_ = storage.views[0]
     assert keys.shape == values.shape == (1, 2, 20, 3)
     assert keys.data_ptr() == storage.tensors[0].data_ptr()
 
