@@ -470,7 +470,7 @@ def _rewound(chat: "ChatScreen", plan: "RewindPlan") -> None:
         elif count == 0:
             chat.notice("Rewound; every token is still cached. /undo goes back.")
 
-    chat.run_worker(tell(), exit_on_error=False)
+    chat.run_worker(tell())
 
 
 def retry(chat: "ChatScreen", args: str) -> None:
@@ -515,7 +515,7 @@ def _copy(chat: "ChatScreen", text: str) -> None:
     async def copying() -> None:
         chat.notice(await copy_text(chat.app, text))
 
-    chat.run_worker(copying(), exit_on_error=False)
+    chat.run_worker(copying())
 
 
 def start_cursor(chat: "ChatScreen", _args: str) -> None:
@@ -740,4 +740,4 @@ def show_stats(chat: "ChatScreen", _args: str) -> None:
         lines = stats_lines(runtime.status(), view.session, stats, runtime.pool_view())
         chat.app.push_screen(Help("Figures", lines))
 
-    chat.run_worker(tell(), exit_on_error=False)
+    chat.run_worker(tell())

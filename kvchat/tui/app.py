@@ -57,6 +57,8 @@ class KVChatApp(App[int], inherit_bindings=False):
         self.glyphs = ASCII if self.settings.ascii else UNICODE
         self.clock = clock
         self.runtime: ChatRuntime | None = None
+        self.made_runtime: ChatRuntime | None = None
+        """What the factory made, even if the user left before it could be shown."""
         self.failure: KVChatError | None = None
         self._make_runtime = runtime
         self._first_prompt = first_prompt
@@ -80,19 +82,20 @@ class KVChatApp(App[int], inherit_bindings=False):
 
     def _begin(self) -> None:
         if callable(self._make_runtime):
-            self.run_worker(self._start(self._make_runtime), exit_on_error=False)
+            self.run_worker(self._start(self._make_runtime))
         else:
             self._take(self._make_runtime)
 
     async def _start(self, make_runtime: "Callable[[], ChatRuntime]") -> None:
+        def make() -> "ChatRuntime":
+            self.made_runtime = make_runtime()
+            return self.made_runtime
+
         try:
-            runtime = await asyncio.to_thread(make_runtime)
+            runtime = await asyncio.to_thread(make)
         except KVChatError as error:
             self.failure = error
             self.exit(return_code=error.exit_status)
-            return
-        except Exception as error:  # a worker would swallow it; the app cannot go on without
-            self._handle_exception(error)
             return
         self._take(runtime)
 
@@ -166,8 +169,8 @@ def run(
         with end_signals(end):
             app.run()
     finally:
-        if app.runtime is not None:
-            app.runtime.close(timeout=CLOSE_SECONDS)
+        if app.made_runtime is not None:
+            app.made_runtime.close(timeout=CLOSE_SECONDS)
     if app.failure is not None:
         print(clean(app.failure.sentence), file=sys.stderr)
     return app.return_code or 0

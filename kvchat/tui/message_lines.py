@@ -15,6 +15,8 @@ from kvchat.tui.markdown_lines import MarkdownLines
 
 TEXT_CELLS = 100
 INDENT = 3
+SHOWN_CHARACTERS = 64 * 1024
+"""Of what the user sent; all of it is sent and copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class MessageLines:
         self._markdown: MarkdownLines | None = None
         self._width = -1
         self._lines: list[Line] = []
+        self._estimate = (-1, 0)  # for a width
 
     @property
     def text(self) -> str:
@@ -120,14 +123,17 @@ class MessageLines:
     def forget(self) -> None:
         """Make the lines again when they are next asked for."""
         self._width = -1
+        self._estimate = (-1, 0)
         self.strips.clear()
 
     def height(self, width: int) -> int:
         """Return the number of lines, estimated when they were not made for this width."""
         if self._width == width:
             return len(self.lines(width))
-        room = max(self._room(width), 1)
-        return len(self._text) // room + self._text.count("\n") + 3
+        if self._estimate[0] != width:
+            room = max(self._room(width), 1)
+            self._estimate = (width, len(self._text) // room + self._text.count("\n") + 3)
+        return self._estimate[1]
 
     def lines(self, width: int) -> list[Line]:
         """Return all lines for a transcript of `width` cells."""
@@ -174,11 +180,15 @@ class MessageLines:
             return self._markdown.lines(room)
         style = "dim" if self._head.role == "waiting" else ""
         lines: list[Line] = []
-        for source in clean(self._text.replace("\r\n", "\n")).split("\n"):
+        shown = self._text[:SHOWN_CHARACTERS]
+        for source in clean(shown.replace("\r\n", "\n")).split("\n"):
             text = without_stray_joiners(source.expandtabs(4))
             lines += [((text[start:end], style),) for start, end in wrap_ranges(text, room)]
         while len(lines) > 1 and not lines[-1][0][0]:
             lines.pop()
+        if len(shown) < len(self._text):
+            more = len(self._text) - len(shown)
+            lines.append(((f"{self._glyphs.ellipsis} {more:,} more characters", "dim"),))
         return lines
 
     def _header(self, width: int) -> Line:

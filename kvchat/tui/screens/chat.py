@@ -149,7 +149,7 @@ class ChatScreen(Screen[None]):
                 widget.display = is_shown
         if usable and self.focused is None:
             self.prompt.focus()
-        self.tabs.is_wide = wide and sidebar
+        self.tabs.is_wide = sidebar and has_room
         self.tabs.notify_style_update()
         self.dock.styles.height = self.dock.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
         self.prompt.styles.height = self._prompt_rows()
@@ -334,7 +334,6 @@ class ChatScreen(Screen[None]):
         self.state.show(view)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
-        self._read_position = 0
         self.transcript.show(self._entries(view), self._hint(), view.scroll_place)
         self.prompt.set_exact_text(view.draft)
         self._history_place = None
@@ -468,16 +467,7 @@ class ChatScreen(Screen[None]):
         view = self.view
         if view is None:
             return
-        reply = view.session.reply
-        entries = self._entries(view)
-        if reply is not None and reply.message_id in view.entries:
-            # What the reply has said beyond the message's text is appended, nothing twice.
-            entry = view.entries[reply.message_id]
-            text, position = reply.read(0)
-            if len(text) > len(entry.text) and text.startswith(entry.text):
-                entry.append(text[len(entry.text) :])
-            self._read_position = position
-        self.transcript.replace_entries(entries, self._hint())
+        self.transcript.replace_entries(self._entries(view), self._hint())
         self.draw_lists()
         self.draw_status()
         self.draw_footer()
@@ -503,11 +493,13 @@ class ChatScreen(Screen[None]):
 
     def _entry(self, view: SessionView, message: "Message") -> MessageLines:
         session, reply = view.session, view.session.reply
-        is_live = reply is not None and reply.message_id == message.id and not reply.is_finished
-        text = message.text
+        text, is_live = message.text, False
+        if reply is not None and reply.message_id == message.id:
+            is_live = not reply.is_finished
+            # The place to read on from belongs to this text; the message may be ahead of it.
+            said, self._read_position = reply.read(0)
+            text = said if is_live else text
         entry = view.entries.get(message.id)
-        if is_live and entry is not None and len(entry.text) > len(text):
-            text = entry.text
         head = self._head(session, message, is_live)
         note = self._note(view, message, is_live, bool(text))
         if entry is None:

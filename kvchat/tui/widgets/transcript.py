@@ -101,9 +101,12 @@ class Transcript(ScrollView, can_focus=True):
         before = len(entry.lines(width)) if entry.is_measured else -1
         entry.append(piece)
         first = len(entry.strips)
-        if entry not in self._entries:
+        for index in range(len(self._entries) - 1, -1, -1):  # nearly always the last one
+            if self._entries[index] is entry:
+                break
+        else:
             return
-        top = self._tops[self._entries.index(entry)] if len(self._tops) > 1 else 0
+        top = self._tops[index]
         if before == len(entry.lines(width)):
             self.refresh_lines(top + first, before - first + 1)
         else:
