@@ -252,6 +252,21 @@ def test_a_prompt_cached_to_its_last_token_computes_exactly_one(window: int | No
     assert second.events[-1].timing.num_cached_tokens == 47
 
 
+def test_sessions_with_other_windows_share_only_what_looked_alike_to_both() -> None:
+    engine = make_engine()
+    prompt = random_tokens(random.Random(12), 41)
+    windows: list[tuple[int | None, int]] = [(None, 0), (9, 4), (13, 4), (9, 8), (9, 4)]
+    cached = []
+    for number, (window, sinks) in enumerate(windows):
+        engine.open(str(number), window=window, sinks=sinks)
+        reader = ask(engine, str(number), prompt)
+        run(engine)
+        assert reader.tokens == solo_tokens(prompt, window=window, sinks=sinks)
+        cached.append(reader.events[-1].timing.num_cached_tokens)
+    # Positions 0 .. sinks + window - 1 see everything, so blocks wholly before are shared.
+    assert cached == [0, 12, 16, 16, 40]
+
+
 def test_forks_while_the_parent_generates_share_its_past_and_not_its_future() -> None:
     engine = make_engine()
     engine.open("parent")
