@@ -186,7 +186,7 @@ def parse_size(text: str) -> int:
 
 def show_size(num_bytes: int) -> str:
     """Return a number of bytes for people: '512 MiB', '1.5 GiB'."""
-    for unit in ("GiB", "MiB", "KiB"):
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
         scale = _UNITS[unit[0]]
         if num_bytes >= scale:
             return f"{num_bytes / scale:.4g} {unit}"

@@ -31,35 +31,36 @@ class KVChatError(Exception):
 class InvalidArgument(KVChatError, ValueError):
     """An argument is outside its range; raised before anything is reserved."""
 
-    code = "invalid_argument"
+    code = "usage"
     exit_status = 2
 
 
 class ModelError(KVChatError):
     """A model folder cannot be loaded: the file, field or tensor, the value found, what to do."""
 
-    code = "model"
-    exit_status = 66
+    code = "model_bad"
+    exit_status = 65
 
 
 class ContextTooLong(KVChatError):
     """A prompt does not fit the context of the model."""
 
-    code = "context_too_long"
-    exit_status = 65
+    code = "context_full"
+    exit_status = 1
 
 
 class PoolTooSmall(KVChatError):
     """A prompt needs more blocks than the whole pool has."""
 
     code = "pool_too_small"
-    exit_status = 69
+    exit_status = 1
 
 
 class ReplyFailed(KVChatError):
     """This reply stopped with an error; its text so far is saved and the session can go on."""
 
-    code = "reply_failed"
+    code = "turn_failed"
+    exit_status = 1
 
 
 class SessionNotFound(KVChatError):

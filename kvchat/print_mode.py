@@ -1,85 +1,157 @@
-"""One answer without the app: for pipes and scripts, as text or as one JSON object."""
+"""One answer without the app: for pipes and scripts, as text or as one JSON object.
 
+stdout gets the answer and nothing else; notices and errors go to stderr as one sentence each.
+"""
+
+import io
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from kvchat.clean_text import clean
-from kvchat.errors import KVChatError, ReplyFailed
+from kvchat.errors import InvalidArgument, KVChatError, ReplyFailed
 from kvchat.runtime import ChatRuntime
-from kvchat.sampling_params import SamplingParams
 from kvchat.session.reply import Reply
+from kvchat.session.session import Session
 
-EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+EXIT_NO_OUTPUT = 74
 MAX_STDIN_BYTES = 5 * 1024 * 1024
 
 
-def read_prompt(argument: str) -> str:
-    """Return what to say: the argument, what is piped in, or both with a blank line between.
+def read_prompt(text: str) -> str:
+    """Return what to say: the text, what is piped in, or both with a blank line between.
 
-    '-' stands for standard input alone. Raises KVChatError for input that is too long.
+    '-' stands for standard input alone, even if that is a terminal. Raises InvalidArgument for
+    input that is empty, too long or unreadable.
     """
     parts = []
-    if argument == "-" or not sys.stdin.isatty():
-        raw = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    if text == "-" or not sys.stdin.isatty():
+        try:
+            raw = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+        except OSError as error:
+            raise InvalidArgument(f"Standard input cannot be read: {error.strerror}.") from error
         if len(raw) > MAX_STDIN_BYTES:
-            raise KVChatError("The text on standard input is longer than 5 MB; shorten it.")
-        parts.append(raw.decode("utf-8", errors="replace").strip("\n"))
-    if argument != "-":
-        parts.append(argument)
-    return "\n\n".join(part for part in parts if part)
+            raise InvalidArgument("The text on standard input is longer than 5 MB; shorten it.")
+        parts.append(raw.decode("utf-8-sig", errors="replace").strip("\r\n"))
+    if text != "-":
+        parts.append(text)
+    prompt = "\n\n".join(part for part in parts if part)
+    if not prompt.strip():
+        raise InvalidArgument('There is nothing to answer; write kvchat -p "your text".')
+    return prompt
 
 
-def print_answer(
-    runtime: ChatRuntime,
-    prompt: str,
-    *,
-    system: str | None,
-    sampling: dict[str, object],
-    as_json: bool,
-) -> int:
+@contextmanager
+def quick_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process at once, with status 130.
+
+    Nothing here is stored that could be lost, and a step or a model that is being loaded need not
+    be waited for. A process that was told to ignore Ctrl-C goes on ignoring it.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), b"\n")
+        os._exit(EXIT_INTERRUPTED)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def print_answer(runtime: ChatRuntime, prompt: str, *, system: str | None, as_json: bool) -> int:
     """Send one message in a new session, write the answer to stdout, return the exit status.
 
-    Text streams as it comes, exact into a pipe and cleaned on a terminal; JSON is written at the
-    end. A closed pipe ends quietly. Errors go to stderr as one sentence.
+    Text streams as it comes, exact into a pipe and cleaned on a terminal, with a newline at its
+    end; JSON is written at the end. A closed pipe ends quietly. Raises KVChatError when stdout
+    takes nothing more.
     """
-    session = runtime.new_session(system=system)
-    params: SamplingParams = session.sampling.with_values(sampling)
-    reply = session.send(prompt, params)
     is_terminal = sys.stdout.isatty()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if is_terminal:
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
+    session = runtime.new_session(system=system)
+    reply = session.send(prompt)
+    failure: ReplyFailed | None = None
     try:
-        for piece in reply:
-            if not as_json:
-                sys.stdout.write(clean(piece) if is_terminal else piece)
-                sys.stdout.flush()
+        try:
+            for piece in reply:
+                if not as_json:
+                    write(clean(piece) if is_terminal else piece)
+        except ReplyFailed as error:
+            failure = error
         if as_json:
-            print(json.dumps(_figures(runtime, reply), ensure_ascii=False))
-        elif is_terminal or not reply.text.endswith("\n"):
-            print()
-        sys.stdout.flush()
+            figures = _figures(runtime, reply, failure)
+            write(json.dumps(figures, ensure_ascii=False) + "\n")
+        elif reply.text and not reply.text.endswith("\n"):
+            write("\n")
     except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         reply.cancel()
         return 0
-    except KeyboardInterrupt:
-        reply.cancel()
-        return EXIT_INTERRUPTED
-    except ReplyFailed as error:
-        if as_json:
-            print(json.dumps(_figures(runtime, reply), ensure_ascii=False))
-        print(clean(error.sentence), file=sys.stderr)
-        return EXIT_FAILED
+    if failure is not None:
+        print(f"kvchat: {clean(failure.sentence)}", file=sys.stderr)
+        return _origin(failure).exit_status
+    for notice in _notices(runtime, session, reply):
+        print(f"kvchat: {notice}", file=sys.stderr)
     return 0
 
 
-def _figures(runtime: ChatRuntime, reply: Reply) -> dict[str, object]:
+def write(text: str) -> None:
+    """Write to stdout at once.
+
+    Raises BrokenPipeError when nobody reads it any more, KVChatError when it cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        failure = KVChatError(f"Cannot write the answer: {error.strerror}.", code="no_output")
+        failure.exit_status = EXIT_NO_OUTPUT
+        raise failure from error
+
+
+def _origin(failure: KVChatError) -> KVChatError:
+    """Return what made a reply fail: for a model that cannot be loaded, the error of loading."""
+    while isinstance(failure.__cause__, KVChatError):
+        failure = failure.__cause__
+    return failure
+
+
+def _notices(runtime: ChatRuntime, session: Session, reply: Reply) -> Iterator[str]:
+    """Yield what the reader of an answer should know about it."""
+    window, num_tokens = session.window, reply.num_prompt_tokens
+    if window is not None and num_tokens > window + max(0, session.sinks or 0):
+        yield (
+            f"the prompt has {num_tokens} tokens, more than the model sees: it read the beginning "
+            f"and answered with the last {window} in view."
+        )
+    if reply.finish_reason == "context":
+        yield f"the answer ended at the {runtime.status().context_tokens} tokens of the context."
+
+
+def _figures(runtime: ChatRuntime, reply: Reply, failure: ReplyFailed | None) -> dict[str, object]:
     status = runtime.status()
     return {
         "text": reply.text,
         "finish_reason": reply.finish_reason,
-        "error": reply.error,
+        "error": None if failure is None else clean(failure.sentence),
+        "code": None if failure is None else _origin(failure).code,
         "model": status.model_name,
         "device": status.device,
         "weights": status.weights,

@@ -56,6 +56,7 @@ DATABASE_NAME = "chats.db"
 MIN_SINKS = 4
 MAX_BLOCKS = 65536
 """More blocks than this make panels slow, and no chat needs them."""
+MAX_THREADS = 1024
 MAX_DEFAULT_CONTEXTS = 8
 """A pool nobody asked for holds at most this many full contexts; small models need no more."""
 SMALL_MODEL_PARAMETERS = 50_000_000
@@ -133,6 +134,8 @@ class ChatRuntime:
             raise InvalidArgument(
                 f"block_size is {block_size}, but it must be 8, 16, 32, 64, 128 or 256."
             )
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise InvalidArgument(f"threads is {threads}, but it must be 1 to {MAX_THREADS}.")
         if kv_dtype != "auto":
             raise InvalidArgument(f"kv_dtype is {kv_dtype!r}, but only 'auto' is supported.")
         self._folder = ModelFolder.open(paths.bundled_model_dir() if model is None else model)
@@ -384,9 +387,12 @@ class ChatRuntime:
         if sinks < AUTO_SINKS:
             raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
         if window is not None and not 1 <= window <= limit - max(0, sinks):
-            raise InvalidArgument(
-                f"window is {window}, but with its sinks it must be 1 to {limit} tokens."
-            )
+            if 1 <= window <= limit:
+                raise InvalidArgument(
+                    f"A window of {window} and {sinks} sinks are more than the {limit} tokens "
+                    "of the model's context."
+                )
+            raise InvalidArgument(f"window is {window}, but it must be 1 to {limit} tokens.")
 
     def next_tag_index(self) -> int:
         """Return a number no other session had."""
@@ -496,13 +502,13 @@ class ChatRuntime:
                 row, reply, path, node, sampling, prompt_is_new, push_undo
             )
         except KVChatError as error:
-            self._end(reply, FinishReason.FAILED, error.sentence)
+            self._end(reply, FinishReason.FAILED, error)
             return
         except Exception as error:
             # A reply must end whatever happens; details without chat text go to the log.
             log.exception("a prompt could not be written")
             sentence = f"The prompt could not be written ({type(error).__name__}); it is saved."
-            self._end(reply, FinishReason.FAILED, sentence)
+            self._end(reply, FinishReason.FAILED, KVChatError(sentence))
             return
         self._running[reply] = request
         if reply.is_cancelled:
@@ -620,7 +626,7 @@ class ChatRuntime:
             self._status = replace(self._status, state="failed", sentence=sentence)
         for reply in list(self._running):
             if sentence is not None:
-                self._end(reply, FinishReason.FAILED, sentence)
+                self._end(reply, FinishReason.FAILED, self._engine.failure)
 
     def _note_submitted(self, reply: Reply, future: "Future[None]") -> None:
         error = future.exception()
@@ -629,21 +635,25 @@ class ChatRuntime:
         if isinstance(error, EngineStopped) and self._is_closed:
             self._end(reply, FinishReason.CANCELLED, None)
             return
-        sentence = error.sentence if isinstance(error, KVChatError) else type(error).__name__
-        if self._status.state == "failed":
-            sentence = self._status.sentence
-        self._end(reply, FinishReason.FAILED, sentence)
+        if not isinstance(error, KVChatError):
+            error = KVChatError(f"The reply could not be started ({type(error).__name__}).")
+        self._end(reply, FinishReason.FAILED, error)
 
     def _note_saving(self, sentence: str | None) -> None:
         self._status = replace(self._status, saving=sentence is None)
 
-    def _end(self, reply: Reply, reason: FinishReason, error: str | None) -> None:
+    def _end(self, reply: Reply, reason: FinishReason, error: KVChatError | None) -> None:
         """End a reply that the engine never had, or no longer has."""
-        self._take(reply, TokenEvent(None, "", Timing(), reason, error))
+        if not reply.is_finished:
+            reply.cause = error
+        sentence = None if error is None else error.sentence
+        self._take(reply, TokenEvent(None, "", Timing(), reason, sentence))
 
     def _take(self, reply: Reply, event: TokenEvent) -> None:
         if reply.is_finished:
             return
+        if event.finish_reason is FinishReason.FAILED and reply.cause is None:
+            reply.cause = self._engine.failure
         reply.take(event)
         if event.text or event.token_id is not None:
             self._store.stream(reply.message_id, event.text, event.token_id)

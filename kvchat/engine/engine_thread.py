@@ -43,6 +43,8 @@ class EngineThread:
         self._build = build
         self._on_ready = on_ready
         self._on_ended = on_ended
+        self.failure: EngineStopped | None = None
+        """Why the thread ended unasked; the error behind it is the cause."""
         self._commands: deque[Callable[[Engine | None], None]] = deque()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -68,7 +70,7 @@ class EngineThread:
             if not future.set_running_or_notify_cancel():
                 return
             if engine is None:
-                future.set_exception(_stopped())
+                future.set_exception(self._stopped())
                 return
             try:
                 result = command(engine)
@@ -79,7 +81,7 @@ class EngineThread:
                 future.set_exception(error)
             except BaseException:
                 # This ends the thread; whoever asked must not wait for ever.
-                future.set_exception(_stopped())
+                future.set_exception(self._stopped())
                 raise
             else:
                 future.set_result(result)
@@ -122,10 +124,13 @@ class EngineThread:
             self._serve(engine)
         except KVChatError as error:
             sentence = error.sentence
+            self.failure = EngineStopped(sentence)
+            self.failure.__cause__ = error
         except BaseException as error:
             # The last line of defence: text is in the store, and the user is told.
             log.exception("the engine thread ended")
             sentence = f"The engine stopped ({type(error).__name__}); all text is saved."
+            self.failure = EngineStopped(sentence)
         self._drop_commands()
         try:
             if engine is not None:
@@ -173,6 +178,9 @@ class EngineThread:
             self._viewed_steps = engine.num_steps
             self._view_due = now + VIEW_SECONDS
 
-
-def _stopped() -> EngineStopped:
-    return EngineStopped("The engine has stopped; all text is saved. Start kvchat again.")
+    def _stopped(self) -> EngineStopped:
+        if self.failure is None:
+            return EngineStopped("The engine has stopped; all text is saved. Start kvchat again.")
+        stopped = EngineStopped(self.failure.sentence)
+        stopped.__cause__ = self.failure.__cause__
+        return stopped

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 
 from kvchat.engine.request import FinishReason, Timing, TokenEvent
-from kvchat.errors import ReplyFailed
+from kvchat.errors import KVChatError, ReplyFailed
 from kvchat.session.message import Message, MessageNode, MessageState
 
 _END_STATES = {
@@ -28,6 +28,8 @@ class Reply:
         self.seed = seed
         self.finish_reason: str | None = None
         self.error: str | None = None
+        self.cause: KVChatError | None = None
+        """What ended it, where that was no fault of this reply: the cause of its ReplyFailed."""
         self.is_cancelled = False
         """Whether somebody asked for its end."""
         self._node = node
@@ -182,4 +184,5 @@ class Reply:
 
     def _raise_if_failed(self) -> None:
         if self.finish_reason == FinishReason.FAILED:
-            raise ReplyFailed(self.error or "The reply stopped; its text so far is saved.")
+            sentence = self.error or "The reply stopped; its text so far is saved."
+            raise ReplyFailed(sentence) from self.cause
