@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,11 @@ from kvchat.errors import (
     SessionNotFound,
 )
 from kvchat.kv.paged_cache import PagedKVCache, PagedStep
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from kvchat.engine.residency import Residency
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +84,8 @@ class Engine:
         self._running: list[Sequence] = []
         self._ticks = 0
         self._is_draining = False
+        self.residency: Residency | None = None
+        """Saves and restores sequences, where keys and values are kept on disk."""
         self.num_steps = 0
         self.num_preemptions = 0
 
@@ -87,7 +94,11 @@ class Engine:
     @property
     def has_work(self) -> bool:
         """Say whether a step would do anything."""
-        return bool(self._waiting or self._running)
+        return bool(
+            self._running
+            or self._ready()
+            or (self.residency is not None and self.residency.has_work)
+        )
 
     def open(
         self, owner: str, *, window: int | None = None, sinks: int = 0, label: str = ""
@@ -175,8 +186,21 @@ class Engine:
             return
         if sequence.request is not None:
             self.cancel(sequence.request)
+        if self.residency is not None:
+            self.residency.closed(sequence)
         del self._sequences[owner]
         self.cache.release(sequence.cache_id)
+
+    def save(self, owner: str) -> "Future[bool] | None":
+        """Hand a sequence over to be saved; None if there is no room to queue it now."""
+        if self.residency is None or owner not in self._sequences:
+            return None
+        return self.residency.save(self._sequences[owner])
+
+    def save_all(self) -> bool:
+        """Hand every sequence over to be saved, the last used first; say if all had room."""
+        by_use = sorted(self._sequences.values(), key=lambda sequence: -sequence.last_used)
+        return all([self.save(sequence.owner) is not None for sequence in by_use])
 
     def abandon(self, error: str | None = None) -> None:
         """End every generation, before the engine itself ends: cancelled, or failed with an error.
@@ -209,6 +233,8 @@ class Engine:
     def step(self) -> None:
         """Admit, reserve, compute, commit: one forward pass for every sequence that can run."""
         self._drop_cancelled()
+        if self.residency is not None:
+            self.residency.work(self._make_room_to_restore, is_idle=not self._running)
         self._admit()
         if not self._running:
             return
@@ -361,6 +387,9 @@ class Engine:
             self._waiting.remove(sequence)
         sequence.request = None
         sequence.state = SequenceState.IDLE
+        if self.residency is not None:
+            self.residency.forget(sequence)
+            self.residency.turn_ended(sequence)
         self._is_draining = False
         try:
             text += request.text_stream.flush()
@@ -373,11 +402,13 @@ class Engine:
 
     def _admit(self) -> None:
         """Move waiting sequences to the running ones while their prompts have room."""
-        while self._waiting:
+        while ready := self._ready():
             if self._is_draining and self._running:
                 return
-            sequence = self._next_waiting()
+            sequence = min(ready, key=self._place_in_line)
             self.cache.adopt(sequence.cache_id, sequence.token_ids)
+            if self.residency is not None and self.residency.begin(sequence):
+                continue
             # For this prompt, for what was promised to others, and a watermark of one block each.
             need = self._blocks_to_finish(sequence) + len(self._running)
             need += sum(self._blocks_to_finish(other) for other in self._running)
@@ -390,8 +421,11 @@ class Engine:
             if sequence.num_generated_tokens == 0:
                 sequence.num_cached_tokens = self.cache.length(sequence.cache_id)
 
-    def _next_waiting(self) -> Sequence:
-        return min(self._waiting, key=self._place_in_line)
+    def _ready(self) -> list[Sequence]:
+        """Return the sequences in line that do not wait for a disk."""
+        if self.residency is None:
+            return self._waiting
+        return [sequence for sequence in self._waiting if not self.residency.waits(sequence)]
 
     def _place_in_line(self, sequence: Sequence) -> tuple[bool, int]:
         return sequence.owner != self.scheduler.focus, sequence.arrival
@@ -412,6 +446,8 @@ class Engine:
                 self._make_room(need)
                 if self._num_resting_tokens() < before:
                     # More blocks, or a block that is no longer shared and needs no copy.
+                    continue
+                if self.residency is not None and self.residency.give_way():
                     continue
                 if len(self._running) > 1:
                     newest = max(self._running, key=lambda sequence: sequence.arrival)
@@ -452,10 +488,16 @@ class Engine:
             ),
         )
         for sequence in holders:
+            if self.residency is not None:
+                self.residency.spill(sequence)
             self.cache.shrink(sequence.cache_id, need)
             if self.cache.num_available >= need:
                 return True
         return False
+
+    def _make_room_to_restore(self, need: int, sequence: Sequence) -> bool:
+        """Make room beside what running sequences may soon want."""
+        return self._make_room(need + len(self._running), keep=sequence)
 
     def _resting(self) -> list[Sequence]:
         """Return sequences that hold blocks and do not run."""
@@ -473,6 +515,9 @@ class Engine:
         """Take a running sequence's blocks; it rejoins at its place by arrival."""
         self.num_preemptions += 1
         self._running.remove(sequence)
+        if self.residency is not None:
+            self.residency.spill(sequence)
+            self.residency.forget(sequence)
         self.cache.shrink(sequence.cache_id, self.cache.num_blocks)
         sequence.state = SequenceState.WAITING
         self._waiting.append(sequence)

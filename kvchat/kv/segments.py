@@ -14,7 +14,6 @@ of the n blocks group g has; `keys` uint8 [n, 16]. Numbers are little-endian.
 import json
 import math
 import struct
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,7 +71,7 @@ class SegmentLayout:
     @cached_property
     def block_bytes(self) -> int:
         """Bytes of one block in all groups."""
-        return sum(array.num_bytes for group in self.groups for array in group)
+        return sum(each.num_bytes for group in self.groups for each in group)
 
     @property
     def all_groups(self) -> int:
@@ -301,10 +300,3 @@ def _trailer(layout: SegmentLayout, index: SegmentIndex) -> bytes:
 def pack_int32(numbers: Sequence[int]) -> bytes:
     """Return numbers as int32, little-endian."""
     return struct.pack(f"<{len(numbers)}i", *numbers)
-
-
-def unpack_int32(stored: bytes) -> array[int]:
-    """Return numbers stored by `pack_int32`; raises ValueError for an impossible length."""
-    if len(stored) % 4:
-        raise ValueError("not a whole number of int32")
-    return array("i", struct.unpack(f"<{len(stored) // 4}i", stored))

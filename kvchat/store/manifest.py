@@ -97,8 +97,12 @@ def drop_segments(database: Database, names: Iterable[str]) -> None:
 
 
 def drop_unused_segments(database: Database) -> list[str]:
-    """Forget the files that no session uses, and return their names."""
+    """Forget the files that no session uses but deleted ones, and return their names."""
     with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM session_segments WHERE session_id IN"
+            " (SELECT id FROM sessions WHERE deleted_at IS NOT NULL)"
+        )
         return _drop_unused(connection)
 
 
