@@ -45,6 +45,8 @@ class SessionView:
     path: list[str] = field(default_factory=list)
     """Ids of the messages last shown, from the root to the tip."""
     last_reply: "Reply | None" = None
+    read_position: int = 0
+    """How far the last reply was read, for its `read`."""
     was_running: bool = False
 
     @property

@@ -162,7 +162,7 @@ async def test_a_runtime_that_cannot_be_made_ends_the_app_with_its_status(
                 break
             await pilot.pause(0.01)
 
-    assert app.return_code == 66
+    assert app.return_code == ModelError.exit_status
     assert app.failure.sentence == "There is no config.json."
 
 
@@ -500,7 +500,7 @@ async def test_forty_columns_show_one_column_without_a_dock(
 async def test_ascii_mode_draws_ascii_alone(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
-    runtime = make_runtime(["- a\n\n```\nb\n```\n\n| a | b |\n|-|-|\n| 1 | 2 |"])
+    runtime = make_runtime(["- a\n\n```\nb\n```\n\n| a | b |\n|-|-|\n| 1 | 2 |\n" + "c\n" * 50])
     app = make_app(runtime, settings=Settings(ascii=True))
     async with app.run_test(size=(140, 40)) as pilot:
         await settle(pilot)

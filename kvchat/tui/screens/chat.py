@@ -17,26 +17,23 @@ from textual.widgets import Static, TextArea
 
 from kvchat.errors import KVChatError
 from kvchat.tui.actions import run_command
-from kvchat.tui.cells import Line
-from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, ChatState, SessionView, mark_of, title_of
-from kvchat.tui.figures import session_figures, token_count
-from kvchat.tui.message_lines import MessageHead, MessageLines
+from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, ChatState, SessionView
+from kvchat.tui.conversation import HINT, entries_of, waiting_words
+from kvchat.tui.figures import session_figures
 from kvchat.tui.safe import safe, safe_line
-from kvchat.tui.themes import NUM_HUES
-from kvchat.tui.widgets.block_map import Owner
-from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel, SessionRow
+from kvchat.tui.session_lines import block_row, session_line, state_words
+from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
 from kvchat.tui.widgets.command_hints import CommandHints
 from kvchat.tui.widgets.footer_line import FooterLine
 from kvchat.tui.widgets.line_widget import LineWidget
 from kvchat.tui.widgets.prompt import MAX_ROWS, Prompt
-from kvchat.tui.widgets.sidebar import SessionLine, Sidebar
+from kvchat.tui.widgets.sidebar import Sidebar
 from kvchat.tui.widgets.status_line import Status, StatusLine
 from kvchat.tui.widgets.tabs_line import TabsLine
 from kvchat.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
-    from kvchat.session.message import Message
     from kvchat.session.reply import Reply
     from kvchat.session.session import Session
     from kvchat.tui.app import KVChatApp
@@ -57,7 +54,6 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.state = ChatState()
         self._early_prompts: list[str] = []
-        self._read_position = 0
         self._signature: tuple[object, ...] = ()
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
@@ -110,7 +106,7 @@ class ChatScreen(Screen[None]):
         self._loop = asyncio.get_running_loop()
         self.lay_out()
         self.prompt.focus()
-        self.transcript.show([], self._hint(), None)
+        self.transcript.show([], HINT, None)
         self.draw_status()
         self.draw_footer()
         self.set_interval(DRAIN_SECONDS, self.tick)
@@ -334,7 +330,7 @@ class ChatScreen(Screen[None]):
         self.state.show(view)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
-        self.transcript.show(self._entries(view), self._hint(), view.scroll_place)
+        self.transcript.show(entries_of(view, self.app.glyphs), HINT, view.scroll_place)
         self.prompt.set_exact_text(view.draft)
         self._history_place = None
         self.drain()
@@ -411,12 +407,12 @@ class ChatScreen(Screen[None]):
         reply = session.reply
         if reply is not view.last_reply:
             view.last_reply = reply
-            self._read_position = 0
+            view.read_position = 0
         signature = (view.state_name, reply, reply is not None and reply.is_finished)
         is_new_state = signature != self._signature
         self._signature = signature
         if reply is not None and not is_new_state:
-            piece, self._read_position = reply.read(self._read_position)
+            piece, view.read_position = reply.read(view.read_position)
             entry = view.entries.get(reply.message_id)
             if piece and entry is not None:
                 self.transcript.append(entry, piece)
@@ -467,102 +463,26 @@ class ChatScreen(Screen[None]):
         view = self.view
         if view is None:
             return
-        self.transcript.replace_entries(self._entries(view), self._hint())
+        self.transcript.replace_entries(entries_of(view, self.app.glyphs), HINT)
         self.draw_lists()
         self.draw_status()
         self.draw_footer()
 
-    def _entries(self, view: SessionView) -> list[MessageLines]:
-        session = view.session
-        messages = session.messages
-        entries: list[MessageLines] = []
-        path = [message.id for message in messages]
-        moved = _first_difference(path, view.path)
-        for message_id in path[moved:] if moved < len(view.path) else []:
-            if message_id in view.entries:
-                view.entries[message_id].forget_siblings()
-        view.path = path
-        for message in messages:
-            view.last_tips[message.id] = messages[-1].id
-            entries.append(self._entry(view, message))
-        for number, text in enumerate(view.waiting_prompts):
-            head = MessageHead("waiting", words=("waits in line",))
-            entry = MessageLines(f"waiting {number}", head, text, self.app.glyphs)
-            entries.append(entry)
-        return entries
-
-    def _entry(self, view: SessionView, message: "Message") -> MessageLines:
-        session, reply = view.session, view.session.reply
-        text, is_live = message.text, False
-        if reply is not None and reply.message_id == message.id:
-            is_live = not reply.is_finished
-            # The place to read on from belongs to this text; the message may be ahead of it.
-            said, self._read_position = reply.read(0)
-            text = said if is_live else text
-        entry = view.entries.get(message.id)
-        head = self._head(session, message, is_live)
-        note = self._note(view, message, is_live, bool(text))
-        if entry is None:
-            entry = MessageLines(
-                message.id,
-                head,
-                text,
-                self.app.glyphs,
-                lambda: _place_among(session, message.id),
-            )
-            view.entries[message.id] = entry
-        entry.update(head, text, note, is_live)
-        return entry
-
-    def _head(self, session: "Session", message: "Message", is_live: bool) -> MessageHead:
-        words: list[str] = []
-        if message.role == "assistant" and not is_live:
-            words.append(f"{token_count(message.num_tokens)} tok")
-            if message.decode_tokens_per_second:
-                words.append(f"{message.decode_tokens_per_second:.1f} tok/s")
-            if message.num_cached_tokens:
-                words.append(f"{token_count(message.num_cached_tokens)} reused")
-        warning = {"INTERRUPTED": "interrupted", "FAILED": "failed"}.get(message.state.name, "")
-        return MessageHead(
-            message.role,
-            session.tag,
-            session.hue_index % NUM_HUES,
-            message.created_at,
-            tuple(words),
-            warning,
-        )
-
-    def _note(self, view: SessionView, message: "Message", is_live: bool, has_text: bool) -> str:
-        if is_live:
-            return "" if has_text else self._waiting_words(view)
-        if message.state.name == "FAILED":
-            sentence = safe_line(view.session.error or "The reply stopped.")
-            return f"{self.app.glyphs.error} {sentence} /retry tries again."
-        return ""
-
-    def _waiting_words(self, view: SessionView) -> str:
-        session, name = view.session, view.state_name
-        if name == "LOADING":
-            return "waits for the model to load"
-        if name == "PREFILL":
-            return f"reading the prompt, {session.prefill_progress * 100:.0f}%"
-        if name == "WAITING":
-            place = session.queue_place
-            return "waits for room" + (f", {place[0]} of {place[1]}" if place else "")
-        return ""
-
     def _redraw_streaming(self, view: SessionView) -> None:
         reply = view.session.reply
         entry = view.entries.get(reply.message_id) if reply is not None else None
-        if entry is not None and entry.set_note(self._waiting_words(view)):
-            self.transcript.replace_entries(list(self.transcript.entries), self._hint())
+        if entry is not None and entry.set_note(waiting_words(view)):
+            self.transcript.replace_entries(list(self.transcript.entries), HINT)
             self.draw_status()
 
     # -- drawing the rest ------------------------------------------------------------------
 
     def draw_lists(self) -> None:
         """Draw sidebar and top line."""
-        lines = [self._session_line(view) for view in self.state.listed]
+        lines = [
+            session_line(view, self.state.views, view is self.view, self.app.glyphs)
+            for view in self.state.listed
+        ]
         self.sidebar.show(lines)
         runtime = self.app.runtime
         about = load = ""
@@ -580,32 +500,6 @@ class ChatScreen(Screen[None]):
         dot = self.app.glyphs.dot
         self.tabs.show(lines, about.replace("·", dot), load.replace("·", dot))
 
-    def _session_line(self, view: SessionView) -> SessionLine:
-        session = view.session
-        mark, style = mark_of(view, self.app.glyphs)
-        origin = self.state.views.get(session.origin or "")
-        figures = [f"{self.app.glyphs.branch} {origin.session.tag}"] if origin is not None else []
-        if not view.entries and session.reply is None:  # its figures would read it from the store
-            figures.append(f"{session.num_messages} messages")
-        else:
-            stats = session.stats()
-            figures.append(f"{token_count(stats.num_tokens)} tok")
-            if stats.num_blocks:
-                figures.append(f"{stats.num_blocks} blk")
-            if stats.num_shared_blocks:
-                figures.append(f"{stats.num_shared_blocks} shr")
-        return SessionLine(
-            session.id,
-            session.tag,
-            session.hue_index % NUM_HUES,
-            title_of(session),
-            mark,
-            style,
-            tuple(figures),
-            view is self.view,
-            origin.session.tag if origin is not None else "",
-        )
-
     def draw_status(self) -> None:
         """Draw the status line: an error first, then a notice, then the state."""
         runtime, view = self.app.runtime, self.view
@@ -616,26 +510,10 @@ class ChatScreen(Screen[None]):
             self.status.show(Status("starting", "dim", notice, notice_style))
             return
         status = runtime.status()
-        state, style = self._state_words(view)
-        if status.state == "failed":
-            state, style = safe_line(status.sentence), "error"
-        elif status.state == "loading":
-            state, style = f"loading {safe_line(status.model_name)}", "accent"
-        elif view.session.error and not view.is_running:
-            state, style = safe_line(view.session.error), "error"
+        state, style = state_words(view, status)
         self.status.show(
             Status(state, style, notice, notice_style, session_figures(view.session, status))
         )
-
-    def _state_words(self, view: SessionView) -> tuple[str, str]:
-        name = view.state_name
-        waiting = len(view.waiting_prompts)
-        line = f", {waiting} waiting in line" if waiting else ""
-        if name == "STREAMING":
-            return f"writing{line}", "good"
-        if name in ("PREFILL", "WAITING"):
-            return self._waiting_words(view) + line, "accent"
-        return "ready", "dim"
 
     def restyle(self) -> None:
         """Draw everything in the colours of another theme."""
@@ -661,7 +539,7 @@ class ChatScreen(Screen[None]):
         if runtime is None or not panel.display:
             return
         view = runtime.pool_view()
-        rows = {key: self._block_row(each) for key, each in self.state.views.items()}
+        rows = {key: block_row(each) for key, each in self.state.views.items()}
         panel.show(view, rows)
         if panel is self.dock:
             width, height = self.app.size
@@ -669,45 +547,8 @@ class ChatScreen(Screen[None]):
             if panel.size.height != wanted:
                 panel.styles.height = wanted
 
-    def _block_row(self, view: SessionView) -> SessionRow:
-        session, name = view.session, view.state_name
-        stats = session.stats()
-        prompt = stats.num_cached_tokens + stats.num_prefilled_tokens
-        speed = {"PREFILL": "read", "WAITING": "wait", "LOADING": "load"}.get(name, "")
-        if name == "STREAMING":
-            speed = f"{stats.decode_tokens_per_second:.1f}"
-        return SessionRow(
-            title_of(session),
-            Owner(session.tag, session.hue_index % NUM_HUES, name in ("STREAMING", "PREFILL")),
-            f"{100 * stats.num_cached_tokens // prompt}%" if prompt else "",
-            speed,
-        )
-
     @on(Sidebar.Chosen)
     def _session_clicked(self, event: Sidebar.Chosen) -> None:
         view = self.state.views.get(event.session_id)
         if view is not None:
             self.show_session(view)
-
-    def _hint(self) -> list[Line]:
-        lines = [
-            ("", ""),
-            ("Type a message and press Enter.", ""),
-            ("", ""),
-            ("While it answers, open another chat with ^n: they run side by side.", "dim"),
-            ("/fork goes on from here in a second chat, without copying anything.", "dim"),
-            ("F3 shows the memory, block by block. F1 shows every key.", "dim"),
-        ]
-        return [((" " * 3 + text, style),) for text, style in lines]
-
-
-def _place_among(session: "Session", message_id: str) -> tuple[int, int]:
-    siblings = session.siblings(message_id)
-    return (siblings.index(message_id) + 1 if message_id in siblings else 1), len(siblings)
-
-
-def _first_difference(first: list[str], second: list[str]) -> int:
-    for index, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return index
-    return min(len(first), len(second))

@@ -15,6 +15,7 @@ from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
 from textual.selection import Selection
 from textual.strip import Strip
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
 
 MAX_FITTING_ROUNDS = 12
+
+
+class _PlainBar(ScrollBarRender):
+    """A scroll bar of colored cells alone."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -43,12 +50,18 @@ class Transcript(ScrollView, can_focus=True):
         self.cursor: str | None = None
         """The id of the message the cursor is on, None while there is no cursor."""
         self._entries: list[MessageLines] = []
-        self._hint: list[Line] = []
+        self._hint: Sequence[Line] = []
         self._tops: list[int] = [0]
         self._place: tuple[int, int] = (0, 0)  # entry and line at the top while not following
         self._num_lines_at_release = 0
         self._is_fitting = False
         self._base = Style()
+
+    def on_mount(self) -> None:
+        """Take a scroll bar without block characters where only ASCII is drawn."""
+        super().on_mount()  # type: ignore[no-untyped-call]  # textual leaves it untyped
+        if self.app.settings.ascii:
+            self.vertical_scrollbar.renderer = _PlainBar  # type: ignore[misc]  # only this one
 
     # -- content ---------------------------------------------------------------------------
 
@@ -63,7 +76,7 @@ class Transcript(ScrollView, can_focus=True):
         return 0 if self.is_following else max(self._tops[-1] - self._num_lines_at_release, 0)
 
     def show(
-        self, entries: list[MessageLines], hint: list[Line], place: ScrollPlace | None
+        self, entries: list[MessageLines], hint: Sequence[Line], place: ScrollPlace | None
     ) -> None:
         """Show another conversation, at its own scroll place (None: its end)."""
         self._entries, self._hint = entries, hint
@@ -79,7 +92,7 @@ class Transcript(ScrollView, can_focus=True):
         self._fit()
         self.refresh()
 
-    def replace_entries(self, entries: list[MessageLines], hint: list[Line]) -> None:
+    def replace_entries(self, entries: list[MessageLines], hint: Sequence[Line]) -> None:
         """Take a new list for the same conversation; the place the user reads stays."""
         place = self.place
         self._entries, self._hint = entries, hint

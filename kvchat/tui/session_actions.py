@@ -1,0 +1,227 @@
+"""What the commands do with sessions: open, switch, name, fork, delete, and set how they talk."""
+
+from typing import TYPE_CHECKING
+
+from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.cells import shorten
+from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, mark_of, title_of
+from kvchat.tui.figures import token_count
+from kvchat.tui.safe import safe_line
+from kvchat.tui.screens.confirm import Confirm
+from kvchat.tui.screens.help import Help
+from kvchat.tui.screens.picker import Choice
+from kvchat.tui.screens.switcher import Switcher
+from kvchat.tui.themes import NUM_HUES
+
+if TYPE_CHECKING:
+    from kvchat.runtime import ChatRuntime
+    from kvchat.tui.screens.chat import ChatScreen
+
+
+def started_runtime(chat: "ChatScreen") -> "ChatRuntime":
+    """Return the runtime; raises KVChatError before it is there."""
+    if chat.app.runtime is None:
+        raise KVChatError("kvchat is still starting.")
+    return chat.app.runtime
+
+
+def shown_view(chat: "ChatScreen") -> SessionView:
+    """Return the shown session; raises KVChatError before there is one."""
+    if chat.view is None:
+        raise KVChatError("kvchat is still starting.")
+    return chat.view
+
+
+def new_session(chat: "ChatScreen", args: str) -> None:
+    """Open a new session; an empty one that is already there is used again."""
+    view = chat.view
+    if not args and view is not None and not view.session.num_messages:
+        chat.notice("This chat is new already.")
+        return
+    chat.show_session(chat.view_of(started_runtime(chat).new_session(args or None)))
+
+
+def switch_session(chat: "ChatScreen", _args: str) -> None:
+    """Open the switcher."""
+    listed = chat.state.listed
+    glyphs = chat.app.glyphs
+    choices = []
+    for view in chat.state.by_recency:
+        session = view.session
+        stats = session.stats()
+        mark = mark_of(view, glyphs)[0]
+        note = f"{token_count(stats.num_tokens)} tok"
+        choices.append(
+            Choice(
+                title_of(session),
+                session.id,
+                note=f"{mark}  {note}" if mark else note,
+                style=f"hue{session.hue_index % NUM_HUES}",
+                mark=f"{listed.index(view) + 1} {session.tag}",
+                is_current=view is chat.view,
+            )
+        )
+
+    def chosen(session_id: str | None) -> None:
+        if session_id in chat.state.views:
+            chat.show_session(chat.state.views[session_id])
+
+    chat.app.push_screen(Switcher(choices), chosen)
+
+
+def go_to_session(chat: "ChatScreen", args: str) -> None:
+    """Show the session with this number in the list."""
+    listed = chat.state.listed
+    if args.isdecimal() and 1 <= int(args) <= len(listed):
+        chat.show_session(listed[int(args) - 1])
+    else:
+        chat.notice(f"There is no session {args}.")
+
+
+def next_unread(chat: "ChatScreen", _args: str) -> None:
+    """Show the next session with something unread."""
+    view = chat.state.next_unread()
+    if view is None:
+        chat.notice("Nothing is unread.")
+    else:
+        chat.show_session(view)
+
+
+def previous_session(chat: "ChatScreen", _args: str) -> None:
+    """Show the session above in the list."""
+    _neighbour(chat, -1)
+
+
+def next_session(chat: "ChatScreen", _args: str) -> None:
+    """Show the session below in the list."""
+    _neighbour(chat, 1)
+
+
+def _neighbour(chat: "ChatScreen", step: int) -> None:
+    view = chat.state.neighbour(step)
+    if view is not None and view is not chat.view:
+        chat.show_session(view)
+
+
+def rename(chat: "ChatScreen", args: str) -> None:
+    """Give the session another title."""
+    if not args:
+        chat.prompt.set_exact_text(f"/rename {shown_view(chat).session.title}")
+        return
+    shown_view(chat).session.rename(args)
+    chat.sync()
+
+
+def fork(chat: "ChatScreen", args: str) -> None:
+    """Make a session that goes on from here on its own."""
+    source = shown_view(chat)
+    forked = chat.view_of(source.session.fork(title=args or None))
+    forked.last_tips.update(source.last_tips)
+    chat.show_session(forked)
+    chat.notice(
+        f"{forked.session.tag} goes on from here; it shares every block with"
+        f" {source.session.tag}, nothing was copied."
+    )
+
+
+def clear(chat: "ChatScreen", _args: str) -> None:
+    """Begin again from the root."""
+    session = shown_view(chat).session
+    if session.num_messages:
+        session.rewind(to="")
+        chat.sync()
+        chat.notice("Cleared; /undo brings the messages back.")
+
+
+def delete(chat: "ChatScreen", _args: str) -> None:
+    """Hide the session after asking, and delete it when nobody took it back in time."""
+    view = shown_view(chat)
+    count = view.session.num_messages
+    title = shorten(title_of(view.session), 40)
+
+    def answered(agreed: bool | None) -> None:
+        if agreed:
+            chat.hide_deleted(view)
+            chat.app.notify(
+                f"Deleted “{title}”. /undo within {UNDO_DELETE_SECONDS:.0f} seconds brings"
+                " it back.",
+                timeout=UNDO_DELETE_SECONDS,
+            )
+
+    if not count:
+        answered(True)
+        return
+    question = f"Delete “{title}” with its {count} messages?"
+    chat.app.push_screen(Confirm(question, "delete"), answered)
+
+
+def undo(chat: "ChatScreen", _args: str) -> None:
+    """Take back the last delete, else the last move of the tip."""
+    if chat.restore_deleted():
+        return
+    if shown_view(chat).session.undo():
+        chat.sync()
+        chat.notice("Undone.")
+    else:
+        chat.notice("Nothing to undo.")
+
+
+def set_sampling(chat: "ChatScreen", args: str) -> None:
+    """Change or show how the next tokens of this session are chosen."""
+    session = shown_view(chat).session
+    if not args:
+        values = session.sampling.to_dict().items()
+        words = [f"{name} {value}" for name, value in values if value not in (None, [])]
+        chat.notice(", ".join(words), seconds=12)
+        return
+    name, _, value = args.replace("=", " ", 1).partition(" ")
+    session.set_sampling(session.sampling.with_values({name: parse_value(value.strip())}))
+    chat.notice(f"{name} is {value.strip()} from the next reply on.")
+
+
+def parse_value(text: str) -> object:
+    """Return what the user typed as a number, a tuple for stop strings, or nothing."""
+    if text.lower() in ("", "none", "off", "auto"):
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return (text.strip("\"'"),)
+
+
+def system_prompt(chat: "ChatScreen", args: str) -> None:
+    """Show the system prompt, or open a session with another one."""
+    if args:
+        chat.show_session(chat.view_of(started_runtime(chat).new_session(system=args)))
+        chat.notice("A new chat with this system prompt.")
+        return
+    system = shown_view(chat).session.system
+    lines = safe_line(system) if system else "This session has no system prompt."
+    chat.app.push_screen(Help("System prompt", [lines]))
+
+
+def window(chat: "ChatScreen", args: str) -> None:
+    """Show how many tokens the model looks back, or open a session with another number."""
+    session = shown_view(chat).session
+    if not args:
+        size = session.window
+        reach = f"the last {token_count(size)} tokens" if size else "everything"
+        kept = f" and the first {session.sinks}" if size and session.sinks else ""
+        chat.notice(f"The model sees {reach}{kept}.", seconds=8)
+        return
+    sinks = None
+    size = None
+    for word in args.split():
+        name, has_value, value = word.rpartition("=")
+        if has_value and name == "sinks" and value.isdecimal():
+            sinks = int(value)
+        elif word.isdecimal() and int(word):
+            size = int(word)
+        elif word != "off":
+            raise InvalidArgument(f"{word[:40]} is no window; write /window 1024 or /window off.")
+    view = chat.view_of(started_runtime(chat).new_session(window=size, sinks=sinks))
+    chat.show_session(view)
+    reach = f"the last {token_count(size)} tokens" if size else "everything"
+    chat.notice(f"A new chat in which the model sees {reach}.")
