@@ -232,24 +232,55 @@ class PagedKVCache(KVCache):
         prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
         if prefix is None:
             return state.length
-        self._cut(state, len(state.keys) * self.block_size)
         num_hits = 0
         for table, blocks in zip(state.tables, prefix.blocks, strict=True):
             for block in blocks:
                 if block != HOLE:
                     table.pool.reference(block)
                     num_hits += 1
-            table.blocks += blocks
-        state.keys = prefix.keys
-        state.length = len(prefix.keys) * self.block_size
-        state.token_ids = list(token_ids[: state.length])
-        self._cut(state, prefix.length)
-        for table, visible in zip(state.tables, visible_sets, strict=True):
-            hidden = visible.hidden_blocks(state.length, self.block_size)
-            table.release_range(hidden.start, hidden.stop)
+        self.extend(sequence, token_ids[: prefix.length], prefix.keys, prefix.blocks)
         name = state.label or "a sequence"
         self._record("hit", f"{name} found {state.length} tokens computed before", num_hits)
         return state.length
+
+    def extend(
+        self,
+        sequence: SequenceId,
+        token_ids: Sequence[int],
+        keys: Sequence[bytes],
+        blocks: Sequence[Sequence[int]],
+    ) -> None:
+        """Give a sequence blocks that hold its next tokens and were referenced for it.
+
+        token_ids  all ids the sequence then has
+        keys       chained keys of its full blocks, from position 0 on
+        blocks     per layer group, the blocks behind those whose keys it has already, and HOLE
+                   where no query behind `token_ids` looks
+        """
+        state = self._at_rest(sequence)
+        size, length = self.block_size, len(token_ids)
+        self._cut(state, len(state.keys) * size)
+        for table, new in zip(state.tables, blocks, strict=True):
+            table.blocks += new
+        state.keys = list(keys)
+        state.token_ids = list(token_ids)
+        state.length = length
+        self._cut(state, length)
+        for table, visible in zip(state.tables, self._visible_sets(state), strict=True):
+            hidden = visible.hidden_blocks(length, size)
+            table.release_range(hidden.start, hidden.stop)
+
+    def paged_sequence(self, sequence: SequenceId) -> PagedSequence:
+        """Return a sequence's tables and keys, to be looked at between two steps."""
+        return self._at_rest(sequence)
+
+    def visible_sets_of(self, sequence: SequenceId) -> list[VisibleSet]:
+        """Return what queries of a sequence see, in the order of the layer groups."""
+        return self._visible_sets(self._sequences[sequence])
+
+    def record(self, kind: str, text: str, num_blocks: int) -> None:
+        """Add an event to those a panel shows."""
+        self._record(kind, text, num_blocks)
 
     def shrink(self, sequence: SequenceId, wanted: int) -> int:
         """Give up blocks of an idle sequence, tail first, until `wanted` are available.
