@@ -92,7 +92,7 @@ IMPORT_TORCH = (
     "device.py doctor.py hash_model.py train.py evaluate.py bench/* training_export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/cache.py kv/paged_cache.py kv/contiguous.py"
-    " kv/block_bytes.py kv/staged_restore.py engine/residency.py"
+    " kv/block_bytes.py kv/staged_restore.py kv/contiguous_adapter.py engine/residency.py"
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"
     " engine/model_runner.py engine/sampler.py engine/engine.py integrations/transformers.py"

@@ -228,15 +228,22 @@ class NoCache(ContiguousCache):
 
 
 class DynamicCache(ContiguousCache):
-    """Concatenates new keys and values to the old ones: simple, and a full copy every step."""
+    """Concatenates new keys and values to the old ones: simple, and a full copy every step.
 
-    def __init__(self, spec: KVCacheSpec) -> None:
+    With a `growth_factor` above 1, as 1.5, a full tensor is replaced by one that much larger, so
+    appending copies each token a bounded number of times, for up to that much idle memory.
+    """
+
+    def __init__(self, spec: KVCacheSpec, *, growth_factor: float | None = None) -> None:
         super().__init__(spec)
+        if growth_factor is not None and not 1 < growth_factor < float("inf"):
+            raise InvalidArgument(f"growth_factor is {growth_factor}, but it must be above 1.")
+        self.growth_factor = growth_factor
         self._stored: dict[tuple[SequenceId, int], tuple[Tensor, Tensor]] = {}
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all stored keys and values."""
+        """Bytes of all stored keys and values, and of room that was grown ahead."""
         return sum(key.nbytes + value.nbytes for key, value in self._stored.values())
 
     def truncate(self, sequence: SequenceId, length: int) -> int:
@@ -252,6 +259,8 @@ class DynamicCache(ContiguousCache):
             self._stored.pop((sequence, layer_index), None)
 
     def _settle(self, sequence: SequenceId) -> None:
+        if self.growth_factor is not None:
+            return  # what is behind the length is room, and written again
         length = self.length(sequence)
         for layer_index in range(len(self.spec.layers)):
             stored = self._stored.get((sequence, layer_index))
@@ -264,6 +273,8 @@ class DynamicCache(ContiguousCache):
         self, sequence: SequenceId, layer_index: int, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
         stored = self._stored.get((sequence, layer_index))
+        if self.growth_factor is not None:
+            return self._grow(sequence, layer_index, stored, key, value)
         if stored is not None:
             key, value = torch.cat((stored[0], key)), torch.cat((stored[1], value))
         else:
@@ -271,6 +282,30 @@ class DynamicCache(ContiguousCache):
             key, value = key.clone(), value.clone()
         self._stored[sequence, layer_index] = key, value
         return key, value
+
+    def _grow(
+        self,
+        sequence: SequenceId,
+        layer_index: int,
+        stored: tuple[Tensor, Tensor] | None,
+        key: Tensor,
+        value: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        assert self.growth_factor is not None
+        start = self.length(sequence)
+        end = start + key.shape[0]
+        capacity = 0 if stored is None else stored[0].shape[0]
+        if end > capacity:
+            capacity = max(end, int(capacity * self.growth_factor))
+            larger = key.new_empty(capacity, *key.shape[1:])
+            larger_value = value.new_empty(capacity, *value.shape[1:])
+            if stored is not None:
+                larger[:start], larger_value[:start] = stored[0][:start], stored[1][:start]
+            stored = larger, larger_value
+            self._stored[sequence, layer_index] = stored
+        assert stored is not None
+        stored[0][start:end], stored[1][start:end] = key, value
+        return stored[0][:end], stored[1][:end]
 
 
 class StaticCache(ContiguousCache):

@@ -14,7 +14,9 @@ Layer groups have a pool, a storage and a table per sequence each. Bookkeeping l
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.integrity import check_pool, check_sequence
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.pool_budget import split_pool
 from kvchat.kv.pool_view import PoolEvent, PoolView, SequenceView
 from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import KVCacheSpec, KVDtype, VisibleSet
@@ -34,6 +37,13 @@ from kvchat.kv.step import PagedSequence, Step, StepRow
 from kvchat.kv.storage import KVStorage
 
 NUM_EVENTS = 64
+
+
+class DescribesCache(Protocol):
+    """What `PagedKVCache.create` takes besides a spec: the configuration of a model."""
+
+    def kv_spec(self) -> KVCacheSpec:
+        """Return what one token stores in every layer."""
 
 
 class PagedStep:
@@ -72,8 +82,9 @@ class PagedStep:
 
 
 class PagedKVCache(KVCache):
-    """Keys and values of many sequences in blocks of `block_size` tokens, `num_blocks` a group.
+    """Keys and values of many sequences in blocks of `block_size` tokens.
 
+    `num_blocks` is that of every layer group, or has one number for each; `create` takes bytes.
     `salt` names the model and how its KV is stored; sequences share blocks by content only under
     one salt. Not thread-safe: one thread owns the cache; `pool_view()` results may go anywhere.
     """
@@ -81,7 +92,7 @@ class PagedKVCache(KVCache):
     def __init__(
         self,
         spec: KVCacheSpec,
-        num_blocks: int,
+        num_blocks: int | Sequence[int],
         *,
         block_size: int = 32,
         dtype: torch.dtype = torch.float32,
@@ -89,19 +100,21 @@ class PagedKVCache(KVCache):
         salt: bytes = b"",
         kv_dtype: KVDtype = "auto",
     ) -> None:
-        if num_blocks < 1 or block_size < 1:
+        counts = [num_blocks] * len(spec.groups) if isinstance(num_blocks, int) else num_blocks
+        assert len(counts) == len(spec.groups), "one number of blocks for each layer group"
+        if min(counts) < 1 or block_size < 1:
             raise InvalidArgument(
-                f"A pool of {num_blocks} blocks of {block_size} tokens cannot hold anything."
+                f"A pool of {min(counts)} blocks of {block_size} tokens cannot hold anything."
             )
         self.spec = spec
         self.block_size = block_size
-        self.num_blocks = num_blocks
+        self.num_blocks = max(counts)
         self.device = device
         self.salt = salt
-        self.pools = [BlockPool(num_blocks) for _ in spec.groups]
+        self.pools = [BlockPool(count) for count in counts]
         self.storages = [
-            KVStorage(group, num_blocks, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype)
-            for group in spec.groups
+            KVStorage(group, count, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype)
+            for group, count in zip(spec.groups, counts, strict=True)
         ]
         self.num_copied_blocks = 0
         self._sequences: dict[SequenceId, PagedSequence] = {}
@@ -120,6 +133,52 @@ class PagedKVCache(KVCache):
             pool.on_evicted = self._count_eviction
             if storage.is_poisoning:
                 pool.on_freed = storage.poison
+
+    @classmethod
+    def create(
+        cls,
+        model: KVCacheSpec | DescribesCache,
+        *,
+        pool_bytes: int | None = None,
+        num_blocks: int | None = None,
+        block_size: int = 32,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        salt: bytes = b"",
+        kv_dtype: KVDtype = "auto",
+        max_sequences: int = 16,
+    ) -> "PagedKVCache":
+        """Return a cache for a spec, or for a model's configuration, of a given size.
+
+        pool_bytes     bytes of all tensors together, at most; split over layer groups so that all
+                       hold equally long contexts (`pool_budget.split_pool`)
+        num_blocks     instead of bytes: blocks in every layer group
+        kv_dtype       "int8" stores codes and scales, see `quantization.py`
+        max_sequences  for how many sequences layers with a window of their own keep room
+
+        Raises InvalidArgument unless exactly one size is given, and it holds a block a group.
+        """
+        spec = model if isinstance(model, KVCacheSpec) else model.kv_spec()
+        if (pool_bytes is None) == (num_blocks is None):
+            raise InvalidArgument("A cache is given either pool_bytes or num_blocks.")
+        counts = [num_blocks or 0] * len(spec.groups)
+        if pool_bytes is not None:
+            block_bytes = [
+                block_size * group.bytes_per_token(dtype.itemsize, kv_dtype)
+                for group in spec.groups
+            ]
+            counts = split_pool(
+                spec.groups, block_bytes, pool_bytes, block_size, max_sequences=max_sequences
+            )
+        return cls(
+            spec,
+            counts,
+            block_size=block_size,
+            dtype=dtype,
+            device=device,
+            salt=salt,
+            kv_dtype=kv_dtype,
+        )
 
     # Sequences
 
@@ -193,6 +252,9 @@ class PagedKVCache(KVCache):
     def truncate(self, sequence: SequenceId, length: int) -> int:
         """Rewind to the first `length` tokens; return how many were kept.
 
+        Drops references to blocks behind; touches no tensor. The block that is cut open is written
+        in place if nobody else can read it, else copied at the next write.
+
         Published blocks that are cut off stay cached, so going back costs nothing while they last.
         Returns 0 where a window has released what the shorter sequence would see; `adopt` then
         finds what is still resident.
@@ -207,6 +269,38 @@ class PagedKVCache(KVCache):
             name = state.label or "a sequence"
             self._record("rewind", f"{name} went back to token {length}", dropped)
         return length
+
+    @contextmanager
+    def checkpoint(self, sequence: SequenceId) -> Iterator[SequenceId]:
+        """Keep a sequence as it is now, to `rollback` to; what raises inside rolls back by itself.
+
+            with cache.checkpoint(sequence) as before:
+                cache.append(sequence, key, value)
+                if not wanted:
+                    cache.rollback(sequence, before)
+
+        The checkpoint is a fork: it costs no block, and holds what windows release meanwhile.
+        """
+        before = self.fork(sequence)
+        try:
+            yield before
+        except BaseException:
+            self.rollback(sequence, before)
+            raise
+        finally:
+            self.release(before)
+
+    def rollback(self, sequence: SequenceId, checkpoint: SequenceId) -> None:
+        """Make a sequence equal to another, usually a fork that was made of it before.
+
+        Shares every block with it; the checkpoint stays as it is and can be used again.
+        """
+        state, source = self._at_rest(sequence), self._at_rest(checkpoint)
+        tables = [table.fork(source.length) for table in source.tables]
+        self._cut(state, 0)
+        state.visible, state.tables, state.length = source.visible, tables, source.length
+        state.token_ids = None if source.token_ids is None else list(source.token_ids)
+        state.keys = list(source.keys)
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence; its published blocks stay cached until their room is needed."""
@@ -351,6 +445,90 @@ class PagedKVCache(KVCache):
             raise
         self._step = step
         return PagedStep(self, step)
+
+    def append(
+        self,
+        sequence: SequenceId,
+        key: Tensor | Sequence[Tensor],
+        value: Tensor | Sequence[Tensor] | None,
+        *,
+        token_ids: Sequence[int] | None = None,
+    ) -> int:
+        """Store new tokens without a model, as one step; return the new length.
+
+        key, value  [layers, T, num_kv_heads, dim], or one [T, num_kv_heads, dim] a layer
+        token_ids   the T ids; with them full blocks become findable by `adopt`
+
+        A cache of one layer also takes [T, num_kv_heads, dim]; MLA has no values. Raises
+        InvalidArgument for another number of layers, or more than `chunk_limit` tokens, and
+        OutOfBlocks when the pool has no room; nothing has changed then.
+        """
+        if isinstance(key, Tensor) and key.dim() == 3:
+            key = key[None]
+        if isinstance(value, Tensor) and value.dim() == 3:
+            value = value[None]
+        num_layers = len(self.spec.layers)
+        keys = list(key)
+        values = [None] * len(keys) if value is None else list(value)
+        if len(keys) != num_layers or len(values) != num_layers:
+            raise InvalidArgument(
+                f"Keys of {len(keys)} and values of {len(values)} layers do not fit a cache of"
+                f" {num_layers}."
+            )
+        limit = self.chunk_limit(sequence, len(keys[0]))
+        if len(keys[0]) > limit:
+            raise InvalidArgument(
+                f"{len(keys[0])} tokens are more than the {limit} that may follow in one step."
+            )
+        ids = None if token_ids is None else [token_ids]
+        step = self.reserve([(sequence, len(keys[0]))], ids)
+        try:
+            for layer_index in range(num_layers):
+                self.write(layer_index, keys[layer_index], values[layer_index])
+        except BaseException:
+            step.rollback()
+            raise
+        step.commit()
+        return self.length(sequence)
+
+    def keys_values(
+        self, sequence: SequenceId, layer_index: int, *, released: float = float("nan")
+    ) -> tuple[Tensor, Tensor]:
+        """Return copies of one layer's keys and values, [length, num_kv_heads, dim] each.
+
+        For inspection and tests; attention gathers nothing. A sequence of the reserved step is as
+        long as it will be after commit. Rows that a window let go of hold the number `released`.
+        """
+        state = self._sequences[sequence]
+        group_index = self.spec.group_index_of_layer[layer_index]
+        table, length = state.tables[group_index], state.length
+        for row in self._step.rows if self._step is not None else ():
+            if row.sequence is state:
+                table = row.groups[group_index].table_after(table)
+                length = row.start + row.count
+        size = self.block_size
+        held = [p for p in range(length) if table.blocks[p // size] != HOLE]
+        slots = [table.blocks[p // size] * size + p % size for p in held]
+        read = self.storages[group_index].read(
+            self._layer_in_group[layer_index],
+            torch.tensor(slots, dtype=torch.int64, device=self.device),
+        )
+        if len(held) == length:
+            return read
+        key, value = (part.new_full((length, *part.shape[1:]), released) for part in read)
+        key[held], value[held] = read
+        return key, value
+
+    def write(self, layer_index: int, key: Tensor, value: Tensor | None) -> None:
+        """Store one layer's new keys and values of the reserved step, and attend to nothing.
+
+        key, value  [T, num_kv_heads, dim], rows packed in the order of the step; no value for MLA
+        """
+        assert self._step is not None
+        group_index = self.spec.group_index_of_layer[layer_index]
+        storage, metadata = self.storages[group_index], self._metadata[group_index]
+        assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
+        storage.write(self._layer_in_group[layer_index], metadata.slots, key, value)
 
     def visible_sets(self) -> list[VisibleSet]:
         """Return what each row of the reserved step sees, apart from windows of layers."""
@@ -539,7 +717,7 @@ class PagedKVCache(KVCache):
                 storage.poison(table.blocks[-1], used)
 
     def _block_bytes(self, group_index: int) -> int:
-        return self.storages[group_index].nbytes // self.num_blocks
+        return self.storages[group_index].nbytes // self.pools[group_index].num_blocks
 
     def _count_eviction(self, block: int) -> None:
         self._num_evicted += 1

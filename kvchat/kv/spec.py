@@ -132,6 +132,12 @@ class LayerGroup:
         """Scales that int8 adds per token in all layers: for K and V, or a latent's two parts."""
         return len(self.layer_indexes) * self.num_kv_heads * 2
 
+    def bytes_per_token(self, itemsize: int, kv_dtype: KVDtype = "auto") -> int:
+        """Bytes one token takes in all layers of the group; see KVCacheSpec.bytes_per_token."""
+        if kv_dtype == "auto":
+            return itemsize * self.elements_per_token
+        return self.elements_per_token + 4 * self.scales_per_token
+
 
 @dataclass(frozen=True)
 class KVCacheSpec:
@@ -166,7 +172,4 @@ class KVCacheSpec:
 
         In int8 each number has one byte, and each scale four.
         """
-        num_elements = sum(group.elements_per_token for group in self.groups)
-        if kv_dtype == "auto":
-            return itemsize * num_elements
-        return num_elements + 4 * sum(group.scales_per_token for group in self.groups)
+        return sum(group.bytes_per_token(itemsize, kv_dtype) for group in self.groups)

@@ -21,6 +21,7 @@ MAX_LENGTH = 48
 
 CACHES: dict[str, Callable[[], KVCache]] = {
     "dynamic": lambda: DynamicCache(SPEC),
+    "growing": lambda: DynamicCache(SPEC, growth_factor=1.5),
     "static": lambda: StaticCache(SPEC, MAX_LENGTH),
 }
 every_storing_cache = pytest.mark.parametrize("make_cache", CACHES.values(), ids=CACHES)
@@ -264,7 +265,8 @@ def test_a_rolled_back_step_leaves_no_trace(make_cache: Callable[[], KVCache]) -
     num_bytes = cache.nbytes
     run_step(cache, [(sequence, dropped, 10, 15)], commit=False)
     assert cache.length(sequence) == 10
-    assert cache.nbytes == num_bytes
+    if not isinstance(cache, DynamicCache) or cache.growth_factor is None:
+        assert cache.nbytes == num_bytes
     found = run(cache, sequence, kept, [10, 20])
     torch.testing.assert_close(found, truth(kept, 20)[:, 10:], atol=1e-5, rtol=0)
 
@@ -307,6 +309,26 @@ def test_a_dynamic_cache_takes_exactly_the_bytes_of_its_tokens() -> None:
     assert cache.nbytes == 7 * per_token
     cache.release(short)
     assert cache.nbytes == 4 * per_token
+
+
+def test_a_growing_cache_copies_each_token_a_bounded_number_of_times() -> None:
+    cache = DynamicCache(SPEC, growth_factor=1.5)
+    sequence = cache.open()
+    sizes = set()
+    for position in range(100):
+        run_step(cache, [(sequence, Tokens(100, 1), position, position + 1)])
+        sizes.add(cache.nbytes // SPEC.bytes_per_token(4))
+    # 2, 3, 4, 6, 9, ... as capacity grows; plain concatenation would make a hundred sizes.
+    assert len(sizes) <= 13
+    assert 100 <= max(sizes) <= 150
+    cache.release(sequence)
+    assert cache.nbytes == 0
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5, float("inf")])
+def test_a_cache_that_does_not_grow_is_refused(factor: float) -> None:
+    with pytest.raises(InvalidArgument):
+        DynamicCache(SPEC, growth_factor=factor)
 
 
 def test_a_static_cache_takes_all_slots_of_every_sequence_from_the_start() -> None:
