@@ -49,7 +49,7 @@ _FACTORS, _WEIGHTS = torch.tensor(_LANE_FACTORS), torch.tensor(_LANE_WEIGHTS)
 
 
 class HashModel:
-    """Runs where a Transformer does: `ModelRunner(HashModel(), "cpu")`. Its cache is float32.
+    """Runs where a Transformer does: `ModelRunner(HashModel(), "cpu")`; exact in int8 as well.
 
     `layer_windows` gives the window of each layer, None for a layer that sees everything; two
     different ones make two layer groups. Exact for contexts up to a few thousand tokens.

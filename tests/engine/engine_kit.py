@@ -16,7 +16,7 @@ from kvchat.engine.scheduler import Scheduler, TokenBudget
 from kvchat.hash_model import HashModel
 from kvchat.kv.cache import KVCache
 from kvchat.kv.paged_cache import PagedKVCache
-from kvchat.kv.spec import KVCacheSpec
+from kvchat.kv.spec import KVCacheSpec, KVDtype
 from kvchat.sampling_params import SamplingParams
 
 VOCAB_SIZE = 97
@@ -121,11 +121,12 @@ def make_engine(
     budget: int | None = 64,
     max_rows: int = 32,
     context_tokens: int = 10_000,
+    kv_dtype: KVDtype = "auto",
 ) -> Engine:
     """Return an engine over HashModel, or over another model of VOCAB_SIZE tokens."""
     return Engine(
         ModelRunner(HashModel(VOCAB_SIZE) if model is None else model, "cpu"),
-        PagedKVCache(spec, num_blocks, block_size=block_size),
+        PagedKVCache(spec, num_blocks, block_size=block_size, kv_dtype=kv_dtype),
         context_tokens=context_tokens,
         vocab_size=VOCAB_SIZE,
         scheduler=Scheduler(max_rows, TokenBudget(budget)),

@@ -38,6 +38,7 @@ def hash_program(seed: int) -> Program:
         budget=rng.choice([3, 16, 64, 512]),
         max_rows=rng.choice([1, 2, 4, 32]),
         context_tokens=rng.choice([170, 10_000]),
+        kv_dtype=rng.choice(["auto", "int8"]),
     )
     oracle = HashOracle(HashModel(VOCAB_SIZE))
     return Program(rng, engine, oracle, max_chats=rng.choice([1, 3, 6, 12]))
