@@ -35,6 +35,7 @@ examples:
   git diff | kvchat -p "explain this"    standard input, a blank line, the text
   echo "Hi" | kvchat -p - --json         one JSON object with text, token counts and speeds
   kvchat keys                            every key and command of the app
+  kvchat doctor                          check the cache on this machine
 """
 
 
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["keys"]:
             return _print_keys(words[1:])
+        if words[:1] == ["doctor"]:
+            from kvchat import doctor
+
+            return doctor.main(words[1:])
         return _run(_parser().parse_args(words))
     except KVChatError as error:
         _tell(error, as_json="--json" in words)

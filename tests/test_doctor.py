@@ -1,0 +1,91 @@
+"""kvchat doctor: finds nothing on a good cache, and finds what is planted."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from kvchat import doctor
+from kvchat.kv.block_pool import BlockPool
+from kvchat.kv.prefix_index import PrefixIndex
+from kvchat.kv.step import Step
+from kvchat.kv.storage import BlockCopy, KVStorage
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
+    status = doctor.main([*arguments, "--processes", "1", "--device", "cpu"])
+    return status, json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_a_good_cache_has_no_violation(capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = report(capsys, "--operations", "5000", "--json")
+    assert status == 0 and found["violations"] == 0
+    assert int(str(found["operations"])) >= 5000 and int(str(found["tokens_compared"])) > 5000
+
+
+def test_some_programs_go_through_real_attention() -> None:
+    findings = doctor.Findings()
+    models = [doctor.Program(seed, "cpu", findings).model for seed in range(300)]
+    assert sum(model is not None for model in models) >= 6
+
+
+def plant_a_copy_one_slot_short(patch: pytest.MonkeyPatch) -> None:
+    copy = KVStorage.copy_blocks
+
+    def short(self: KVStorage, copies: Sequence[BlockCopy]) -> None:
+        copy(self, [(source, target, valid - 1) for source, target, valid in copies if valid > 1])
+
+    patch.setattr(KVStorage, "copy_blocks", short)
+
+
+def plant_a_write_into_published_blocks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BlockPool, "is_writable", lambda self, block: self.ref_counts[block] == 1)
+
+
+def plant_a_forgotten_decrement(patch: pytest.MonkeyPatch) -> None:
+    release = BlockPool.release
+
+    def forget(self: BlockPool, block: int) -> None:
+        if self.ref_counts[block] != 3:
+            release(self, block)
+
+    patch.setattr(BlockPool, "release", forget)
+
+
+def plant_hits_without_comparing_keys(patch: pytest.MonkeyPatch) -> None:
+    def find(self: PrefixIndex, key: bytes, token_ids: Sequence[int]) -> int | None:
+        for block, (_, tokens) in self._entries.items():
+            if tokens == tuple(token_ids):
+                return block
+        return None
+
+    patch.setattr(PrefixIndex, "find", find)
+
+
+def plant_a_rollback_that_keeps_blocks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "_give_back", lambda self, row: None)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        plant_a_copy_one_slot_short,
+        plant_a_write_into_published_blocks,
+        plant_a_forgotten_decrement,
+        plant_hits_without_comparing_keys,
+        plant_a_rollback_that_keeps_blocks,
+    ],
+)
+def test_a_planted_bug_is_found_and_replayed(
+    plant: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(plant)
+    plant(monkeypatch)
+    status, found = report(capsys, "--operations", "6000", "--json")
+    assert status == 1
+    seeds = found["failed_seeds"]
+    assert isinstance(seeds, list)
+    replayed, again = report(capsys, "--operations", "1", "--seed", str(seeds[0]), "--json")
+    assert replayed == 1 and again["failed_seeds"] == [seeds[0]]
+    monkeypatch.undo()
+    assert report(capsys, "--operations", "1", "--seed", str(seeds[0]), "--json")[0] == 0
