@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -31,6 +31,7 @@ from kvchat.session.reply import Reply
 from kvchat.session.session import AUTO_SINKS, Session, SessionState
 from kvchat.store.database import Database
 from kvchat.store.rows import MessageRow, ReplyEnd, SessionRow, new_id
+from kvchat.store.segment_thread import segment_thread
 from kvchat.store.store_thread import StoreThread
 from kvchat.text.chat_template import ChatTemplate, find_stop_ids
 from kvchat.text.sandbox import Sandbox
@@ -60,6 +61,8 @@ MAX_THREADS = 1024
 MAX_DEFAULT_CONTEXTS = 8
 """A pool nobody asked for holds at most this many full contexts; small models need no more."""
 SMALL_MODEL_PARAMETERS = 50_000_000
+SECONDS_TO_SAVE = 5.0
+"""Closing waits so long for keys and values to be written; without them chats are read again."""
 log = logging.getLogger(__name__)
 
 
@@ -187,6 +190,11 @@ class ChatRuntime:
             if self._directory_lock is not None:
                 self._directory_lock.release()
             raise
+        self._segments = None
+        if save:
+            self._segments = segment_thread(
+                self._store.submit, directory, paths.cache_dir() if data_dir is None else None
+            )
         for row in rows:
             self._sessions[row.id] = Session(self, row)
             self._num_tags = max(self._num_tags, row.tag_index + 1)
@@ -316,9 +324,12 @@ class ChatRuntime:
         for reply in running:
             reply.cancel()
         self._prompts.shutdown(wait=True, cancel_futures=True)
+        self._save_all(SECONDS_TO_SAVE if timeout is None else timeout)
         self._engine.close(timeout)
         for reply in list(self._running):
             self._end(reply, FinishReason.CANCELLED, None)
+        if self._segments is not None:
+            self._segments.close(timeout)
         self._store.close(timeout)
         self._sandbox.close()
         if self._directory_lock is not None:
@@ -375,11 +386,30 @@ class ChatRuntime:
         """Unlist a deleted session and give its blocks back."""
         with self._lock:
             self._sessions.pop(session.id, None)
-        self.release(session.id)
+
+        def forget(engine: "Engine") -> None:
+            engine.close(session.id)
+            if self._segments is not None:
+                self._segments.forget(session.id)
+
+        self._engine.call(forget)
 
     def release(self, session_id: str) -> None:
         """Give a session's blocks back; its next message reads it again."""
         self._engine.call(lambda engine: engine.close(session_id))
+
+    def save_blocks(self, session_id: str) -> None:
+        """Wait until what is computed of a session is on disk, with its text."""
+        self._store.flush().result()
+        while self._segments is not None:
+            saved = self._engine.call(lambda engine: engine.save(session_id)).result()
+            if saved is not None:
+                saved.result()
+                return
+            is_open = self._engine.call(lambda engine: engine.is_open(session_id)).result()
+            self._segments.flush().result()
+            if not is_open:
+                return
 
     def check_window(self, window: int | None, sinks: int) -> None:
         """Raise InvalidArgument for a window that the model cannot have."""
@@ -438,6 +468,8 @@ class ChatRuntime:
         def share(engine: "Engine") -> None:
             if engine.is_open(parent_id) and not engine.is_open(child_id):
                 engine.fork(parent_id, child_id, num_tokens, tag)
+            if self._segments is not None:
+                self._segments.share(parent_id, child_id)
 
         self._engine.call(share)
 
@@ -574,7 +606,9 @@ class ChatRuntime:
 
         from kvchat.engine.engine import Engine
         from kvchat.engine.model_runner import ModelRunner
+        from kvchat.engine.residency import Residency
         from kvchat.kv.paged_cache import PagedKVCache
+        from kvchat.kv.staged_restore import segment_layout
         from kvchat.model.checkpoint import load_transformer
 
         device_name, weights, pool_bytes, block_size, threads = self._options
@@ -607,14 +641,21 @@ class ChatRuntime:
             device=device,
             salt=self._folder.digest(str(dtype)).encode(),
         )
-        names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-        self._status = replace(self._status, device=device, weights=names[dtype])
-        return Engine(
+        engine = Engine(
             ModelRunner(model, device),
             cache,
             context_tokens=config.max_position,
             vocab_size=config.vocab_size,
         )
+        if self._segments is not None:
+            layout = segment_layout(cache, cache.salt.decode())
+            self._segments.open(layout)
+            engine.residency = Residency(
+                cache, self._segments, layout, lambda job: self._engine.call(lambda _: job())
+            )
+        names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+        self._status = replace(self._status, device=device, weights=names[dtype])
+        return engine
 
     def _note_ready(self, engine: "Engine") -> None:
         status = self._status
@@ -685,6 +726,18 @@ class ChatRuntime:
         return SamplingParams().with_values(
             {name: value for name, value in values.items() if value is not None}
         )
+
+    def _save_all(self, timeout: float) -> None:
+        """Hand everything computed to the segment thread, in room for so many seconds."""
+        deadline = monotonic() + timeout
+        try:
+            while self._segments is not None and self._status.state == "ready":
+                rest = max(0.0, deadline - monotonic())
+                if self._engine.call(lambda engine: engine.save_all()).result(rest):
+                    return
+                self._segments.flush().result(max(0.0, deadline - monotonic()))
+        except (TimeoutError, EngineStopped):
+            log.info("closing did not wait for all keys and values to be saved")
 
     def _check_open(self) -> None:
         if self._is_closed:

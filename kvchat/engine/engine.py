@@ -161,9 +161,10 @@ class Engine:
         length = len(source.token_ids) if length is None else min(length, len(source.token_ids))
         cache_id = self.cache.fork(source.cache_id, min(length, computed), owner=child, label=label)
         self._ticks += 1
-        self._sequences[child] = Sequence(
-            child, cache_id, source.token_ids[:length], last_used=self._ticks
-        )
+        forked = Sequence(child, cache_id, source.token_ids[:length], last_used=self._ticks)
+        self._sequences[child] = forked
+        if self.residency is not None:
+            self.residency.turn_ended(forked)
         return self.cache.length(cache_id)
 
     def rewind(self, owner: str, length: int) -> int:

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 class SegmentStore(Protocol):
     """Where blocks are saved. Nothing here waits for a disk; see `store.segment_thread`."""
 
+    @property
+    def room_bytes(self) -> int:
+        """Bytes that can be handed over now; the first of them may be more."""
+
     def groups(self, key: bytes) -> int:
         """Return a mask of the layer groups in which a block is saved or about to be."""
 
@@ -103,29 +107,29 @@ class Residency:
         self._unsaved[sequence] = None
 
     def save(self, sequence: Sequence) -> "Future[bool] | None":
-        """Hand over everything of a sequence that is not saved; None if the queue has no room."""
+        """Hand over everything of a sequence that is not saved; None if the queue has no room.
+
+        The future says whether the last of it is on disk, and so is what was queued before.
+        """
         self._unsaved.pop(sequence, None)
-        segments, keys = self._segments(sequence, None)
-        return self._store.save(sequence.owner, segments, keys)
+        while True:
+            future, is_last = self._save_slice(sequence)
+            if future is None or is_last:
+                return future
 
     def spill(self, sequence: Sequence) -> None:
         """Save what a sequence has in the pool, before its blocks may go; dropped without room."""
-        segments, keys = self._segments(sequence, None)
-        if segments:
-            self._store.save(sequence.owner, segments, keys)
+        self.save(sequence)
 
-    def _save_slice(self) -> None:
-        sequence = next(iter(self._unsaved))
+    def _save_slice(self, sequence: Sequence) -> "tuple[Future[bool] | None, bool]":
+        """Hand over the next blocks; return the future, None if refused, and if that was all."""
+        if self._store.room_bytes <= 0:
+            return None, False
         segments, keys = self._segments(sequence, self._slice_bytes)
         is_last = sum(each.num_bytes for each in segments) < self._slice_bytes
-        future = self._store.save(sequence.owner, segments, keys)
-        if is_last or future is None:
-            # Refused means dropped: the next turn tries again.
-            del self._unsaved[sequence]
+        return self._store.save(sequence.owner, segments, keys), is_last
 
-    def _segments(
-        self, sequence: Sequence, max_bytes: int | None
-    ) -> tuple[list[Segment], list[bytes]]:
+    def _segments(self, sequence: Sequence, max_bytes: int) -> tuple[list[Segment], list[bytes]]:
         """Return what is in the pool and not saved, and the keys of all its blocks."""
         cache, size = self._cache, self._cache.block_size
         state = cache.paged_sequence(sequence.cache_id)
@@ -144,17 +148,21 @@ class Residency:
                 segments.append(self._segment(state, run))
                 num_bytes += segments[-1].num_bytes
                 run = []
-                if max_bytes is not None and num_bytes >= max_bytes:
+                if num_bytes >= max_bytes:
                     return segments, list(state.keys)
         keys = list(state.keys)
         if state.length % size and sequence.request is None:
             index = len(keys)
             tail_ids = state.token_ids[index * size :]
-            tail_key = chain_key(state, index, tail_ids, size, cache.salt)
-            missing = _held(state, index) & ~self._store.groups(tail_key)
-            if missing:
-                segments.append(self._segment(state, [(index, missing)], tail_key))
-            keys.append(tail_key)
+            held = _held(state, index)
+            stem = chain_key(state, index, (), size, cache.salt)
+            saved = self._store.find_tail(stem, tail_ids)
+            if saved is not None and saved[1] == len(tail_ids) and not held & ~saved[2]:
+                keys.append(saved[0])  # the same tokens, or a block that begins with them
+            else:
+                tail_key = chain_key(state, index, tail_ids, size, cache.salt)
+                segments.append(self._segment(state, [(index, held)], tail_key))
+                keys.append(tail_key)
         return segments, keys
 
     def _segment(
@@ -208,7 +216,11 @@ class Residency:
         if self._restore is not None and self._restore.found is not None:
             self._stage(self._restore, make_room, is_idle)
         elif self._unsaved:
-            self._save_slice()
+            sequence = next(iter(self._unsaved))
+            future, is_last = self._save_slice(sequence)
+            if future is None or is_last:
+                # Refused means dropped: the next turn tries again.
+                del self._unsaved[sequence]
 
     def waits(self, sequence: Sequence) -> bool:
         """Say whether a sequence must not be admitted yet."""

@@ -49,6 +49,9 @@ class SessionHost(Protocol):
     def release(self, session_id: str) -> None:
         """Give a session's blocks back; its next message reads it again."""
 
+    def save_blocks(self, session_id: str) -> None:
+        """Wait until what is computed of a session is on disk, with its text."""
+
     def start(
         self,
         row: SessionRow,

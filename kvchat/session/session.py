@@ -295,6 +295,16 @@ class Session:
         if self._reply is not None:
             self._reply.cancel()
 
+    def save(self) -> None:
+        """Wait until the disk has all of it, so that after a restart nothing is read again.
+
+        Text is saved as it is said, and what the model computed soon after each turn; this waits
+        for both. Does nothing more where keys and values are not kept. Raises NotSaving,
+        EngineStopped.
+        """
+        self._check_open()
+        self._host.save_blocks(self.id)
+
     # Moving
 
     def fork(self, at: str | int | None = None, title: str | None = None) -> "Session":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
@@ -27,7 +28,7 @@ from kvchat.store.manifest import (
     use_segments,
 )
 from kvchat.store.saved_blocks import SavedBlocks
-from kvchat.store.segment_folder import SegmentFolder
+from kvchat.store.segment_folder import SegmentFolder, installation_id, installation_secret
 from kvchat.untrusted import UntrustedFile
 
 QUEUE_BYTES = 64 << 20
@@ -100,6 +101,11 @@ class SegmentThread:
         self._thread.start()
         self._put(self._sweep)
 
+    @property
+    def room_bytes(self) -> int:
+        """Bytes that can be handed in now; the first of them may be more."""
+        return self._queue_bytes - self._queued_bytes
+
     def groups(self, key: bytes) -> int:
         """Return a mask of the layer groups in which a block is saved or about to be."""
         with self._lock:
@@ -126,8 +132,7 @@ class SegmentThread:
         """
         num_bytes = sum(segment.num_bytes for segment in segments)
         with self._lock:
-            is_full = self._queued_bytes and self._queued_bytes + num_bytes > self._queue_bytes
-            if self._is_closed or (num_bytes and is_full):
+            if self._is_closed or (num_bytes and self._queued_bytes >= self._queue_bytes):
                 return None
             self._queued_bytes += num_bytes
             pending = []
@@ -389,6 +394,21 @@ class SegmentThread:
         if victims:
             _LOG.info("%d saved files used longest ago make room", len(victims))
             self._drop(victims)
+
+
+def segment_thread(submit: Submit, data_dir: Path, cache_dir: Path | None) -> SegmentThread | None:  # type: ignore[type-arg]  # as above
+    """Return the thread of a data directory, or None, with a line in the log, if there is no place.
+
+    cache_dir  parent of the folder for the files; None puts them into the data directory
+    """
+    try:
+        secret = installation_secret(data_dir)
+        where = data_dir / "kv" if cache_dir is None else cache_dir / installation_id(secret)
+        return SegmentThread(submit, SegmentFolder(where), secret)
+    except (OSError, KVChatError) as error:
+        reason = error.sentence if isinstance(error, KVChatError) else str(error.strerror)
+        _LOG.warning("keys and values are not saved: %s", reason)
+        return None
 
 
 def _fits(row: ManifestRow, layout: SegmentLayout) -> bool:
