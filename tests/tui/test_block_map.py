@@ -53,6 +53,15 @@ def test_a_block_being_written_shows_in_a_cell_of_many(three_sessions: Any) -> N
     assert drawn(three_sessions._pool_view(), 4, 1, writing="A") == ["2A··"]
 
 
+def test_a_shared_block_shows_when_as_many_are_private(make_runtime: Any) -> None:
+    runtime = make_runtime(num_blocks=2, block_size=4)
+    runtime.grow(runtime.new_session("one"), 4)
+    second = runtime.new_session("two")
+    runtime.grow(second, 4)
+    second.fork()
+    assert drawn(runtime._pool_view(), 1, 1) == ["2"]
+
+
 @pytest.mark.parametrize(
     ("blocks", "cells", "size"), [(1, 1, 1), (64, 64, 1), (65, 64, 2), (640, 160, 4), (9, 0, 16)]
 )

@@ -63,6 +63,11 @@ def test_closed_lines_stay_when_text_is_added() -> None:
     assert len(before) >= 3
 
 
+def test_an_unfinished_line_is_shown_with_the_gap_above_it() -> None:
+    assert text_of("a\n\n\nb") == ["a", "", "b"]
+    assert text_of("a | b\n\nc") == ["a | b", "", "c"]
+
+
 def test_text_that_looks_like_html_is_shown() -> None:
     assert text_of("a vector<int> and <b>x</b>") == ["a vector<int> and <b>x</b>"]
 

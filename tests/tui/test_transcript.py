@@ -37,6 +37,27 @@ async def test_the_view_follows_the_end_while_it_is_in_view(
     assert "line 59" in end and "line 40" not in end
 
 
+async def test_every_piece_of_a_stream_is_shown_once(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["one two three four five", "six"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        pilot.app.chat.submit("go")
+        screens = []
+        for _ in range(4):
+            runtime.step()
+            screens.append(await settle(pilot))
+            pilot.app.chat.sync()
+        await pilot.press("ctrl+n", "alt+1")
+        runtime.step()
+        end = await settle(pilot)
+
+    assert "   one▍" in screens[0] and "   one two▍" in screens[1]
+    assert "   one two three four▍" in screens[3]
+    assert "   one two three four five\n" in end
+
+
 async def test_text_being_read_does_not_move_when_more_arrives(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
@@ -137,7 +158,7 @@ async def test_reading_upwards_reaches_every_message_without_jumps(
     session = runtime.new_session("long")
     for number in range(30):
         role = ("user", "assistant")[number % 2]
-        session.tip = runtime.add(role, f"<{number}>\n" + "word " * 90, session.tip)
+        session.tip = runtime.add(role, f"<{number}>\n" + "internationalization " * 24, session.tip)
     async with app.run_test(size=(80, 24)) as pilot:
         last = (await settle(pilot)).split("\n")
         steps = 0
