@@ -80,4 +80,5 @@ def check_sequence(
             block = table.blocks[index]
             if block != HOLE and block in table.pool.index:
                 assert table.pool.index.entry(block) == (key, tuple(tokens)), "published tokens"
+                assert block in table.pool.index.children(parent), "children of a key"
         parent = key

@@ -6,7 +6,7 @@ hashes costs a comparison, never a wrong word. Plain Python, no tensors.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 ROOT_KEY = b"\0" * 16
@@ -23,12 +23,29 @@ def block_key(parent: bytes, token_ids: Sequence[int], salt: bytes) -> bytes:
     return digest.digest()
 
 
+def num_equal(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return how many tokens two lists have in common at their beginning."""
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
 class PrefixIndex:
-    """Published blocks by key. A key lists all its resident blocks until the last one goes."""
+    """Published blocks by key. A key lists all its resident blocks until the last one goes.
+
+    The children of a key are the blocks published behind the block that has it. Siblings often
+    begin alike, as two answers to one question do, so a prompt that matches none of them to its end
+    can still take over the beginning of one.
+    """
 
     def __init__(self) -> None:
         self._blocks: dict[bytes, list[int]] = {}
         self._entries: dict[int, tuple[bytes, tuple[int, ...]]] = {}
+        self._parents: dict[int, bytes] = {}
+        self._children: dict[bytes, dict[int, None]] = {}  # sets in order of publication
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -36,11 +53,18 @@ class PrefixIndex:
     def __contains__(self, block: int) -> bool:
         return block in self._entries
 
-    def publish(self, block: int, key: bytes, token_ids: Sequence[int]) -> None:
-        """Make a full, committed block findable; it must never be written again."""
+    def publish(
+        self, block: int, key: bytes, token_ids: Sequence[int], parent: bytes = ROOT_KEY
+    ) -> None:
+        """Make a full, committed block findable; it must never be written again.
+
+        `parent` is the key of the block before it.
+        """
         assert block not in self._entries
         self._entries[block] = key, tuple(token_ids)
         self._blocks.setdefault(key, []).append(block)
+        self._parents[block] = parent
+        self._children.setdefault(parent, {})[block] = None
 
     def forget(self, block: int) -> None:
         """Stop finding a block, before it is freed or written."""
@@ -49,6 +73,11 @@ class PrefixIndex:
         blocks.remove(block)
         if not blocks:
             del self._blocks[key]
+        parent = self._parents.pop(block)
+        siblings = self._children[parent]
+        del siblings[block]
+        if not siblings:
+            del self._children[parent]
 
     def find(self, key: bytes, token_ids: Sequence[int]) -> int | None:
         """Return the oldest resident block with this key and exactly these tokens, or None."""
@@ -56,6 +85,29 @@ class PrefixIndex:
             if self._entries[block][1] == tuple(token_ids):
                 return block
         return None
+
+    def find_beginning(
+        self, parent: bytes, token_ids: Sequence[int], key_of: Callable[[Sequence[int]], bytes]
+    ) -> tuple[int, int] | None:
+        """Return the child of `parent` that begins with most of `token_ids`, and how many tokens.
+
+        key_of  gives the key that a child of these tokens must have, so that one whose content
+                depends on something else, as another window, is passed over
+
+        None if no child begins with the first token. Looks at every child once.
+        """
+        found = None
+        num_common = 0
+        for block in self._children.get(parent, ()):
+            key, tokens = self._entries[block]
+            count = num_equal(tokens, token_ids)
+            if count > num_common and key == key_of(tokens):
+                found, num_common = block, count
+        return None if found is None else (found, num_common)
+
+    def children(self, parent: bytes) -> tuple[int, ...]:
+        """Return the published blocks behind the block with this key, oldest first."""
+        return tuple(self._children.get(parent, ()))
 
     def entry(self, block: int) -> tuple[bytes, tuple[int, ...]]:
         """Return key and token ids of a published block."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvchat.kv.block_table import HOLE
+from kvchat.kv.prefix_index import ROOT_KEY
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import PagedSequence, chain_key
 
@@ -16,7 +17,7 @@ class ResidentPrefix:
     """Published blocks that extend a sequence.
 
     length  tokens the sequence can then have; may end inside the last block
-    keys    chained keys of all its blocks, from position 0 on
+    keys    chained keys of its full blocks, from position 0 on
     blocks  per layer group, the blocks behind those whose keys the sequence has already;
             HOLE where no query from `length` on looks
     """
@@ -38,6 +39,10 @@ def find_resident_prefix(
     Leaves at least one token to compute, and returns None where that is not longer than what the
     sequence has. `visible_sets` is in the order of its tables: a windowed group needs only the
     sinks and the blocks its next query looks at.
+
+    Behind the last block that matches to its end, the beginning of a sibling counts too: the
+    sequence is given that block cut open, and its first write copies the tokens they share. The
+    idea of reusing the best partial page is exllamav3's.
     """
     size, limit = block_size, len(token_ids) - 1
     base = len(sequence.keys)
@@ -65,15 +70,47 @@ def find_resident_prefix(
             break
         # A shorter prefix looks at all the blocks of a longer one that lie before its end.
         count = min(missing)
-    if count <= base or length <= sequence.length:
+    length = min(count * size, limit)
+    del probe.keys[count:]
+    for blocks in found:
+        del blocks[count:]
+    if length == count * size:
+        length += _find_tail(sequence, probe, token_ids[length:limit], size, salt, found)
+    if length <= sequence.length:
         return None
     blocks_of_groups = []
     for blocks, visible in zip(found, visible_sets, strict=True):
         hidden = visible.hidden_blocks(length, size)
         blocks_of_groups.append(
-            [HOLE if index in hidden else blocks[index] for index in range(base, count)]
+            [HOLE if index in hidden else blocks[index] for index in range(base, len(blocks))]
         )
-    return ResidentPrefix(length, probe.keys[:count], blocks_of_groups)
+    return ResidentPrefix(length, probe.keys[: length // size], blocks_of_groups)
+
+
+def _find_tail(
+    sequence: PagedSequence,
+    probe: PagedSequence,
+    token_ids: Sequence[int],
+    block_size: int,
+    salt: bytes,
+    found: list[list[int]],
+) -> int:
+    """Add to each group's blocks the one whose beginning serves most; return how many tokens."""
+    index = len(probe.keys)
+    parent = probe.keys[-1] if probe.keys else ROOT_KEY
+
+    def key_of(tokens: Sequence[int]) -> bytes:
+        return chain_key(probe, index, tokens, block_size, salt)
+
+    tails = []
+    for table in sequence.tables:
+        tail = table.pool.index.find_beginning(parent, token_ids[: block_size - 1], key_of)
+        if tail is None:
+            return 0
+        tails.append(tail)
+    for blocks, (block, _) in zip(found, tails, strict=True):
+        blocks.append(block)
+    return min(num_common for _, num_common in tails)
 
 
 def _missing(blocks: Sequence[int], hidden: range) -> list[int]:

@@ -10,6 +10,7 @@ from kvchat.kv.block_bytes import array_layout, export_blocks, import_block
 from kvchat.kv.block_table import HOLE
 from kvchat.kv.cache import SequenceId
 from kvchat.kv.paged_cache import PagedKVCache
+from kvchat.kv.prefix_index import ROOT_KEY
 from kvchat.kv.segments import BlockArray, SegmentLayout
 from kvchat.kv.stored_prefix import NeededBlock, StoredPrefix
 
@@ -133,7 +134,8 @@ class StagedRestore:
                     block = held
                     pool.settle(block)
                     if needed.index < len(prefix.keys):
-                        pool.index.publish(block, needed.key, needed.token_ids)
+                        parent = prefix.keys[needed.index - 1] if needed.index else ROOT_KEY
+                        pool.index.publish(block, needed.key, needed.token_ids, parent)
                 tables[group][needed.index - self._base] = block
         cache.extend(self._sequence, token_ids[: prefix.length], prefix.keys, tables)
         name = state.label or "a sequence"

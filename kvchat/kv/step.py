@@ -170,12 +170,13 @@ class Step:
         size = self._block_size
         for index in range(len(sequence.keys), sequence.length // size):
             tokens = token_ids[index * size : (index + 1) * size]
+            parent = sequence.keys[-1] if sequence.keys else ROOT_KEY
             key = chain_key(sequence, index, tokens, size, self._salt)
             sequence.keys.append(key)
             for table in sequence.tables:
                 block = table.blocks[index]
                 if block != HOLE and table.pool.is_writable(block):
-                    table.pool.index.publish(block, key, tokens)
+                    table.pool.index.publish(block, key, tokens, parent)
 
 
 def chain_key(

@@ -30,9 +30,10 @@ def find(
 
 
 @pytest.mark.parametrize(
-    ("num_tokens", "length"), [(3, 0), (4, 3), (5, 4), (39, 36), (40, 39), (41, 40), (60, 40)]
+    ("num_tokens", "length"),
+    [(1, 0), (3, 2), (4, 3), (5, 4), (39, 38), (40, 39), (41, 40), (60, 40)],
 )
-def test_full_blocks_are_found_up_to_the_last_token_but_one(num_tokens: int, length: int) -> None:
+def test_a_prompt_is_found_up_to_the_last_token_but_one(num_tokens: int, length: int) -> None:
     prompt = [*TOKENS, *range(20)][:num_tokens]
     prefix = find(computed([ALL]), [ALL], prompt)
     assert (0 if prefix is None else prefix.length) == length
@@ -41,7 +42,8 @@ def test_full_blocks_are_found_up_to_the_last_token_but_one(num_tokens: int, len
 def test_the_prefix_ends_at_the_first_other_token() -> None:
     prefix = find(computed([ALL]), [ALL], [*TOKENS[:21], 7, *TOKENS[22:]])
     assert prefix is not None
-    assert (prefix.length, prefix.blocks) == (20, [[0, 1, 2, 3, 4]])
+    assert (prefix.length, prefix.blocks) == (21, [[0, 1, 2, 3, 4, 5]])
+    assert len(prefix.keys) == 5
 
 
 def test_without_a_window_every_block_is_needed() -> None:
