@@ -211,7 +211,7 @@ class CacheMachine(RuleBasedStateMachine):
     def append(self, wanted: list[tuple[int, list[int]]]) -> None:
         rows = self.rows(wanted)
         need = sum(self.cache.blocks_for(sequence, len(new)) for sequence, new in rows)
-        is_certain = len(self.cache.pools) == 1 and need <= self.cache.num_available
+        is_certain = need <= self.cache.num_available
         before = self.tables()
         try:
             self.run_.step(rows)
