@@ -665,8 +665,11 @@ class ChatRuntime:
     def _note_ended(self, sentence: str | None) -> None:
         if sentence is not None:
             self._status = replace(self._status, state="failed", sentence=sentence)
-        for reply in list(self._running):
-            if sentence is not None:
+        if sentence is None:
+            return
+        for reply, request in list(self._running.items()):
+            # A prompt that is still being written fails when it is submitted.
+            if request is not None:
                 self._end(reply, FinishReason.FAILED, self._engine.failure)
 
     def _note_submitted(self, reply: Reply, future: "Future[None]") -> None:
@@ -700,7 +703,8 @@ class ChatRuntime:
             self._store.stream(reply.message_id, event.text, event.token_id)
         if event.finish_reason is None:
             return
-        self._running.pop(reply, None)
+        if self._running.pop(reply, None) is None:
+            return  # its row was never begun
         state = "done"
         if event.finish_reason is FinishReason.CANCELLED:
             state = "interrupted"

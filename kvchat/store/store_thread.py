@@ -77,7 +77,9 @@ class StoreThread:
         self._tick_tokens = tick_tokens
         self._retry_seconds = retry_seconds
         self._jobs: SimpleQueue[_Job | _Wake] = SimpleQueue()
-        self._pieces: deque[tuple[str, str, int | None, ReplyEnd | None]] = deque()
+        self._pieces: deque[tuple[str, str, int | None, ReplyEnd | None] | None] = deque()
+        # None marks where a job was submitted: what came after it is committed after it, for it
+        # may be what begins the reply.
         self._num_pieces: dict[str, int] = {}  # of each reply, since its last wake-up
         self._is_asleep = False
         self._unsaved: dict[str, _Unsaved] = {}
@@ -120,6 +122,7 @@ class StoreThread:
             if self._is_closed:
                 future.set_exception(SessionClosed("This chat was closed."))
             else:
+                self._pieces.append(None)
                 self._jobs.put(run)
         return future
 
@@ -193,6 +196,7 @@ class StoreThread:
                 num_commits = database.num_commits
                 if not isinstance(job, _Wake):
                     self._flush_pieces(database)
+                    self._pieces.popleft()  # the mark of this job
                     job(database)
                 elif job is _Wake.RETRY:
                     self._flush_pieces(database)
@@ -227,10 +231,14 @@ class StoreThread:
             return otherwise
 
     def _flush_pieces(self, database: Database) -> None:
-        """Commit every piece in one transaction; on failure they stay, and an outage begins."""
+        """Commit the pieces up to the next job in one transaction.
+
+        On failure they stay, and an outage begins.
+        """
         self._flush_at = None
-        while self._pieces:
-            message_id, text, token_id, end = self._pieces.popleft()
+        while self._pieces and (piece := self._pieces[0]) is not None:
+            self._pieces.popleft()
+            message_id, text, token_id, end = piece
             unsaved = self._unsaved.setdefault(message_id, _Unsaved())
             unsaved.pieces.append(text)
             if token_id is not None:

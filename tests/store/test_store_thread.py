@@ -136,6 +136,21 @@ def test_a_tick_commits_what_is_waiting_by_itself(open_store: Any, path: Path) -
     assert stored(path, "a").token_ids == tuple(range(20))
 
 
+def test_pieces_wait_for_the_job_that_begins_their_reply(
+    open_store: Any, path: Path, reply: Make
+) -> None:
+    store, held = open_store(), threading.Event()
+    store.submit(lambda database: held.wait(PATIENCE))
+    begun = store.submit(lambda database: database.begin_reply("s", reply("c", "u")))
+    store.stream("c", "first", 7)
+    store.finish("c", ReplyEnd("done", "stop"))
+    held.set()
+    begun.result(PATIENCE)
+    store.close(PATIENCE)
+    message = stored(path, "c")
+    assert (message.text, message.token_ids, message.state) == ("first", (7,), "done")
+
+
 def test_a_reply_with_many_pieces_does_not_wait_for_the_tick(open_store: Any, path: Path) -> None:
     store = open_store(tick_tokens=64)
     commits, committed = count_commits()
