@@ -49,7 +49,7 @@ class KVRun(NamedTuple):
         key, value, key_scale, value_scale, rotary_scale = self
         key, value = key.narrow(2, first, count), value.narrow(2, first, count)
         if key_scale is None or value_scale is None:
-            return KVRun(key, value)
+            return KVRun(key, value, None, None, None)
         key_scale = key_scale.narrow(2, first, count)
         value_scale = value_scale.narrow(2, first, count)
         if rotary_scale is not None:

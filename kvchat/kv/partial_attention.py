@@ -27,7 +27,6 @@ def attend_run(
     query: Tensor,
     run: KVRun,
     layer: LayerSpec,
-    *,
     is_causal: bool = False,
     visible: Tensor | None = None,
 ) -> Part:
@@ -61,7 +60,7 @@ def attend_part(
     ):
         # The operator wants values as wide as keys; a latent's rotary lanes are cut off again.
         wide = value if layer.value_dim else key
-        output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default(
             query, key, wide, 0.0, is_causal, scale=layer.scale
         )
         return output if layer.value_dim else output[..., : layer.latent_value_dim], lse

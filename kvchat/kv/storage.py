@@ -82,17 +82,19 @@ class KVStorage:
         """
         new = key if value is None else torch.cat((key, value), 1)  # [T, R, D]
         new = new.transpose(0, 1)  # [R, T, D]
-        if self.kv_dtype == "int8":
-            if value is None:
-                codes, scales = quantize_latent(new[0], self.group.latent_value_dim)
-                stored: Arrays = (codes[None], scales)
-            else:
-                stored = quantize(new)
+        if self.kv_dtype == "auto":
+            new = new.to(self.dtype)
+            self._put(self.arrays[place][0], slots, new)
+            return (new,)
+        if value is None:
+            codes, scales = quantize_latent(new[0], self.group.latent_value_dim)
+            codes = codes[None]  # [1, T, D]
         else:
-            stored = (new.to(self.dtype),)
-        for array, numbers in zip(self.arrays[place], stored, strict=True):
-            self._put(array, slots, numbers)
-        return stored
+            codes, scales = quantize(new)
+        stored_codes, stored_scales = self.arrays[place]
+        self._put(stored_codes, slots, codes)
+        self._put(stored_scales, slots, scales)
+        return codes, scales
 
     def read(self, place: int, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Return copies of the keys and values in `slots`, [T] int64, as [T, K, D] each."""
