@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="kvchat",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=f"{EPILOG}\nchats: {paths.data_dir()}\nsettings: {paths.settings_path()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

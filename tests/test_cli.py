@@ -81,13 +81,16 @@ def test_the_version_is_printed_by_the_module_too() -> None:
     assert found.stdout == f"kvchat {__version__}\n"
 
 
-def test_help_names_every_way_to_use_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_way_to_use_it_and_where_things_are(
+    settings_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     for word in ("kvchat -p", "--json", "kvchat keys", "--device", "--pool", "--no-save"):
         assert word in shown
+    assert f"settings: {settings_file}" in shown
 
 
 @pytest.mark.parametrize(
