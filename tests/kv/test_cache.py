@@ -24,14 +24,16 @@ from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.contiguous import DynamicCache, NoCache, StaticCache
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.prefix_index import block_key
-from kvchat.kv.spec import KVCacheSpec, LayerSpec, VisibleSet
-from tests.kv.token_tensors import GQA, MHA, MQA, PagedRun, TokenTensors, table_of
+from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec, VisibleSet
+from tests.kv.token_tensors import GQA, MHA, MLA, MQA, PagedRun, TokenTensors, table_of
 
 SPECS = {
     "MHA": KVCacheSpec((MHA, MHA)),
     "GQA": KVCacheSpec((GQA, GQA)),
     "MQA": KVCacheSpec((MQA, MQA)),
     "windowed": KVCacheSpec((replace(GQA, window=7), replace(GQA, window=7))),
+    "MLA": KVCacheSpec((MLA, MLA)),
+    "MLA hybrid": KVCacheSpec((MLA, replace(MLA, window=7), GQA)),
     "hybrid": KVCacheSpec((replace(GQA, window=7), MQA, replace(GQA, window=7), GQA)),
 }
 CACHES: dict[str, Callable[[KVCacheSpec], KVCache]] = {
@@ -114,11 +116,13 @@ def test_fork_and_reservation_are_atomic_when_the_pool_is_full() -> None:
 
 
 SALT = b"model"
+KV_DTYPES: list[KVDtype] = ["auto", "int8"]
 WINDOWS = [VisibleSet(), VisibleSet(7, 4), VisibleSet(16), VisibleSet(3, 8)]
 MACHINE_SPECS: list[tuple[LayerSpec, ...]] = [
     (GQA,),
     (replace(GQA, window=6),),
     (GQA, replace(MQA, window=5)),
+    (MLA,),
 ]
 
 
@@ -141,6 +145,7 @@ class CacheMachine(RuleBasedStateMachine):
         block_size=st.sampled_from([1, 4, 8]),
         num_tokens=st.sampled_from([16, 40, 96, 200]),
         visible_sets=st.lists(st.sampled_from(WINDOWS), min_size=1, max_size=3),
+        kv_dtype=st.sampled_from(KV_DTYPES),
     )
     def start(
         self,
@@ -148,10 +153,13 @@ class CacheMachine(RuleBasedStateMachine):
         block_size: int,
         num_tokens: int,
         visible_sets: list[VisibleSet],
+        kv_dtype: KVDtype,
     ) -> None:
         spec = KVCacheSpec(layers)
         num_blocks = -(-num_tokens // block_size)
-        self.cache = PagedKVCache(spec, num_blocks, block_size=block_size, salt=SALT)
+        self.cache = PagedKVCache(
+            spec, num_blocks, block_size=block_size, salt=SALT, kv_dtype=kv_dtype
+        )
         self.run_ = PagedRun(self.cache, TokenTensors(spec))
         self.lists: dict[SequenceId, list[int]] = {}
         self.past: list[list[int]] = [[]]
@@ -420,6 +428,7 @@ def run_program(seed: int, num_steps: int) -> None:
         rng.choice([1, 4, 8]),
         rng.choice([40, 96, 200]),
         rng.choices(WINDOWS, k=rng.randint(1, 3)),
+        rng.choice(KV_DTYPES),
     )
     rules: dict[Callable[[], None], int] = {
         lambda: machine.append(rows()): 8,

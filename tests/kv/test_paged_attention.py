@@ -9,8 +9,8 @@ import torch
 from kvchat.kv.attention_metadata import MAX_RUNS
 from kvchat.kv.cache import SequenceId
 from kvchat.kv.paged_cache import PagedKVCache
-from kvchat.kv.spec import KVCacheSpec, LayerSpec
-from tests.kv.token_tensors import GQA, MHA, MQA, PagedRun, TokenTensors, table_of
+from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec
+from tests.kv.token_tensors import GQA, MHA, MLA, MQA, PagedRun, TokenTensors, table_of
 
 WINDOW, SINKS, SIZE = 11, 8, 4
 
@@ -20,10 +20,14 @@ MakeRun = Callable[..., PagedRun]
 @pytest.fixture
 def new_run() -> MakeRun:
     def make(
-        *layers: LayerSpec, num_blocks: int = 64, block_size: int = SIZE, scattered: bool = False
+        *layers: LayerSpec,
+        num_blocks: int = 64,
+        block_size: int = SIZE,
+        scattered: bool = False,
+        kv_dtype: KVDtype = "auto",
     ) -> PagedRun:
         spec = KVCacheSpec(layers or (GQA, GQA))
-        cache = PagedKVCache(spec, num_blocks, block_size=block_size)
+        cache = PagedKVCache(spec, num_blocks, block_size=block_size, kv_dtype=kv_dtype)
         if scattered:
             # Only every second block stays free, so that no two of a sequence can be neighbors.
             for pool in cache.pools:
@@ -48,12 +52,13 @@ def in_chunks(run: PagedRun, sequence: SequenceId, token_ids: list[int], size: i
         del rest[:count]
 
 
-@pytest.mark.parametrize("layer", [MHA, GQA, MQA], ids=["MHA", "GQA", "MQA"])
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+@pytest.mark.parametrize("layer", [MHA, GQA, MQA, MLA], ids=["MHA", "GQA", "MQA", "MLA"])
 @pytest.mark.parametrize("chunk", [1, 3, 4, 5, 40])
 def test_chunks_of_every_size_attend_to_all_that_came_before(
-    new_run: MakeRun, layer: LayerSpec, chunk: int
+    new_run: MakeRun, layer: LayerSpec, chunk: int, kv_dtype: KVDtype
 ) -> None:
-    run = new_run(layer, layer)
+    run = new_run(layer, layer, kv_dtype=kv_dtype)
     in_chunks(run, run.cache.open(), tokens(37), chunk)
 
 
@@ -63,9 +68,13 @@ def test_a_soft_cap_bounds_scores_before_softmax(new_run: MakeRun, cap: float | 
     in_chunks(run, run.cache.open(), tokens(21), 8)
 
 
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+@pytest.mark.parametrize("layer", [GQA, MLA], ids=["GQA", "MLA"])
 @pytest.mark.parametrize("chunk", [1, 7])
-def test_a_row_of_many_runs_is_gathered_to_the_same_result(new_run: MakeRun, chunk: int) -> None:
-    run = new_run(scattered=True)
+def test_a_row_of_many_runs_is_gathered_to_the_same_result(
+    new_run: MakeRun, chunk: int, layer: LayerSpec, kv_dtype: KVDtype
+) -> None:
+    run = new_run(layer, scattered=True, kv_dtype=kv_dtype)
     sequence = run.cache.open()
     in_chunks(run, sequence, tokens((MAX_RUNS + 4) * SIZE), chunk)
     step = run.cache.reserve([(sequence, 1)], [[1]])
@@ -112,14 +121,16 @@ def test_a_chunk_over_runs_that_some_of_its_queries_see_nothing_of_is_finite(
     in_chunks(run, run.cache.open(), tokens(50), chunk)
 
 
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+@pytest.mark.parametrize("layer", [GQA, MLA], ids=["GQA", "MLA"])
 @pytest.mark.parametrize("scattered", [False, True], ids=["one run", "scattered"])
 @pytest.mark.parametrize("sinks", [0, SINKS])
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, WINDOW, 30])
+@pytest.mark.parametrize("chunk", [1, 3, 7, WINDOW, 30])
 def test_pitfall_11_sinks_and_window_are_exact_around_the_first_slide(
-    new_run: MakeRun, chunk: int, sinks: int, scattered: bool
+    new_run: MakeRun, chunk: int, sinks: int, scattered: bool, layer: LayerSpec, kv_dtype: KVDtype
 ) -> None:
     """S + N - 1, S + N and S + N + 1 are passed by chunks of every kind."""
-    run = new_run(scattered=scattered)
+    run = new_run(layer, scattered=scattered, kv_dtype=kv_dtype)
     sequence = run.cache.open(window=WINDOW, sinks=sinks)
     in_chunks(run, sequence, tokens(3 * (WINDOW + sinks) + 2), chunk)
 

@@ -8,6 +8,7 @@ the paged path.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,18 +17,57 @@ from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.contiguous import dense_attention
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.rotary import rotate, rotation
-from kvchat.kv.spec import KVCacheSpec, LayerSpec, RotarySpec, VisibleSet
+from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec, RotarySpec, VisibleSet
 
 HEAD_DIM = 16
 ROTARY = RotarySpec(tuple(100.0 ** (-i / 8) for i in range(8)), attention_factor=1.1)
 GQA = LayerSpec(4, 2, HEAD_DIM, HEAD_DIM, scale=0.3, rotary=ROTARY)
 MHA = replace(GQA, num_kv_heads=4)
 MQA = replace(GQA, num_kv_heads=1)
+MLA = LayerSpec(
+    4,
+    1,
+    HEAD_DIM,
+    0,
+    scale=0.3,
+    rotary=replace(ROTARY, inverse_frequencies=ROTARY.inverse_frequencies[::3]),
+    latent_value_dim=10,
+)
 
 MAX_POSITION = 512
 NUM_STATES = 997  # a prime; states of different prefixes seldom meet
 
-Layer = tuple[Tensor, Tensor, Tensor]
+Layer = tuple[Tensor, Tensor, Tensor | None]
+
+
+def int8(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return codes and scales of [..., D] as the scheme says, by arithmetic of another library."""
+    exact = vectors.numpy()
+    peaks = np.maximum(np.abs(exact).max(-1), np.float32(1e-6))
+    scales = peaks / np.float32(127)
+    codes = np.rint(exact / scales[..., None]).astype(np.int8)
+    return torch.from_numpy(codes), torch.from_numpy(scales)
+
+
+def rounded(vectors: Tensor, *sizes: int) -> Tensor:
+    """Return vectors as they are read back from int8, each part of these sizes with a scale."""
+    parts = [int8(part) for part in torch.split(vectors, list(sizes), -1)]
+    return torch.cat([codes.float() * scales[..., None] for codes, scales in parts], -1)
+
+
+def sizes_of_parts(layer: LayerSpec) -> tuple[int, ...]:
+    """Return the sizes of the parts of a key that have a scale each."""
+    if layer.value_dim:
+        return (layer.key_dim,)
+    return layer.latent_value_dim, layer.key_dim - layer.latent_value_dim
+
+
+def int8_arrays(layer: LayerSpec, key: Tensor, value: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the codes [R, T, D] and scales [R, T] that a pool should hold of [T, K, D] each."""
+    if value is not None:
+        return int8(torch.cat((key, value), 1).transpose(0, 1))
+    parts = [int8(part) for part in torch.split(key[:, 0], list(sizes_of_parts(layer)), -1)]
+    return torch.cat([codes for codes, _ in parts], -1)[None], torch.stack([s for _, s in parts])
 
 
 class TokenTensors:
@@ -39,8 +79,12 @@ class TokenTensors:
         generator = torch.Generator().manual_seed(seed)
         self._vectors = [
             tuple(
-                torch.randn(NUM_STATES, heads, HEAD_DIM, generator=generator)
-                for heads in (layer.num_heads, layer.num_kv_heads, layer.num_kv_heads)
+                torch.randn(NUM_STATES, heads, dim, generator=generator)
+                for heads, dim in (
+                    (layer.num_heads, layer.key_dim),
+                    (layer.num_kv_heads, layer.key_dim),
+                    (layer.num_kv_heads, layer.value_dim),
+                )
             )
             for layer in spec.layers
         ]
@@ -51,7 +95,10 @@ class TokenTensors:
         ]
 
     def layer(self, layer_index: int, token_ids: Sequence[int]) -> Layer:
-        """Return query, key and value [T, heads, D] of a sequence from its first token on."""
+        """Return query, key and value [T, heads, D] of a sequence from its first token on.
+
+        The value of MLA is None.
+        """
         found = self._known.get((layer_index, tuple(token_ids)))
         if found is not None:
             return found
@@ -62,10 +109,12 @@ class TokenTensors:
         query, key, value = (vectors[states] for vectors in self._vectors[layer_index])
         turn = self._turns[layer_index]
         if turn is not None:
+            first = self.spec.layers[layer_index].first_rotary_channel
             cosine, sine = (part[: len(states)] for part in turn)
-            query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
-        self._known[layer_index, tuple(token_ids)] = query, key, value
-        return query, key, value
+            query, key = rotate(query, cosine, sine, first), rotate(key, cosine, sine, first)
+        layer = query, key, value if value.shape[-1] else None
+        self._known[layer_index, tuple(token_ids)] = layer
+        return layer
 
     def attend(
         self,
@@ -76,20 +125,34 @@ class TokenTensors:
         """Attend the reserved rows (sequence, all its token ids, start); outputs [layer][row]."""
         outputs = []
         for layer_index in range(len(self.spec.layers))[:num_layers]:
-            parts = [
-                [tensor[start:] for tensor in self.layer(layer_index, token_ids)]
-                for _, token_ids, start in rows
+            layers = [self.layer(layer_index, token_ids) for _, token_ids, _ in rows]
+            starts = [start for _, _, start in rows]
+            new = [
+                [each[start:] for each in layer if each is not None]
+                for layer, start in zip(layers, starts, strict=True)
             ]
-            packed = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-            output = cache.attend(layer_index, *packed)
+            packed = [torch.cat(tensors) for tensors in zip(*new, strict=True)]
+            query, key, *values = packed
+            output = cache.attend(layer_index, query, key, values[0] if values else None)
             sizes = [len(token_ids) - start for _, token_ids, start in rows]
             outputs.append(list(torch.split(output, sizes)))
         return outputs
 
-    def dense(self, layer_index: int, token_ids: Sequence[int], visible: VisibleSet) -> Tensor:
+    def dense(
+        self,
+        layer_index: int,
+        token_ids: Sequence[int],
+        visible: VisibleSet,
+        kv_dtype: KVDtype = "auto",
+    ) -> Tensor:
         """Return what every token of a sequence should get, [T, H, D]."""
         layer = self.spec.layers[layer_index]
         query, key, value = self.layer(layer_index, token_ids)
+        if kv_dtype == "int8":
+            key = rounded(key, *sizes_of_parts(layer))
+            value = None if value is None else rounded(value, layer.value_dim)
+        if value is None:
+            value = key[..., : layer.latent_value_dim]
         return dense_attention(query, key, value, layer, window=visible.window, sinks=visible.sinks)
 
 
@@ -99,6 +162,7 @@ class PagedRun:
     def __init__(self, cache: PagedKVCache, tensors: TokenTensors) -> None:
         self.cache = cache
         self.tensors = tensors
+        self.kv_dtype = cache.storages[0].kv_dtype
 
     def step(
         self,
@@ -119,7 +183,8 @@ class PagedRun:
         for layer_index, of_rows in enumerate(outputs):
             for (sequence, token_ids, start), output in zip(packed, of_rows, strict=True):
                 visible = cache.visible_set(sequence)
-                expected = self.tensors.dense(layer_index, token_ids, visible)[start:]
+                expected = self.tensors.dense(layer_index, token_ids, visible, self.kv_dtype)
+                expected = expected[start:]
                 torch.testing.assert_close(output, expected, rtol=1e-4, atol=2e-5)
         if before_commit is not None:
             before_commit()
@@ -148,9 +213,16 @@ class PagedRun:
             slots = [blocks[position // size] * size + position % size for position in held]
             for place, layer_index in enumerate(group.layer_indexes):
                 _, key, value = self.tensors.layer(layer_index, token_ids)
-                expected = torch.cat((key, value), 1)[held].transpose(0, 1)
-                found = cache.storages[group_index].tensors[place][:, slots]
-                assert torch.equal(found, expected)
+                expected: tuple[Tensor, ...]
+                if self.kv_dtype == "int8":
+                    layer = cache.spec.layers[layer_index]
+                    expected = int8_arrays(layer, key, value)
+                else:
+                    both = key if value is None else torch.cat((key, value), 1)
+                    expected = (both.transpose(0, 1),)
+                found = cache.storages[group_index].arrays[place]
+                for stored, wanted in zip(found, expected, strict=True):
+                    assert torch.equal(stored[:, slots], wanted[:, held])
 
 
 def table_of(cache: PagedKVCache, sequence: SequenceId, group_index: int = 0) -> tuple[int, ...]:
