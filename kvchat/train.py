@@ -32,6 +32,7 @@ from kvchat.training_corpus import (
     ASSISTANT,
     CHAT,
     END,
+    NAME,
     TEMPLATES,
     TEXT,
     BatchPlan,
@@ -169,6 +170,8 @@ class Trainer:
         if not self.tokenizer_path.is_file():
             train_tokenizer(corpus, self.tokenizer_path, config.vocab_size, max_records=40_000)
         self.tokenizer = load_tokenizer(self.tokenizer_path)
+        name = self.tokenizer.encode(NAME)
+        self.name_id = name[0] if len(name) == 1 else None
 
         def documents(part: str, split: str) -> Documents | None:
             return cached_documents(corpus, part, split, self.tokenizer_path, work / "tokens")
@@ -224,6 +227,7 @@ class Trainer:
                 config.seed,
                 config.micro_batch_tokens,
                 row_tokens,
+                self.name_id,
             )
         count = config.stage_two_micro_batches if stage else config.stage_one_micro_batches
         first = progress.stage_step * count

@@ -23,6 +23,8 @@ ROLE_MARKS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 CONTROL_PIECES = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 LONG_CHAT, LONG_CHAT_WEIGHT = 1024, 0.5
 """Chats of more tokens keep late positions trained, and a part of them is enough for that."""
+NAME, NAME_WEIGHT = " kvchat", 2.5
+"""Answers that name the program say what it is, which few chats ask and every user tries."""
 REQUIRED_CHARACTERS = "".join(map(chr, range(33, 127)))
 
 TEXT, CHAT = "pretrain_text", "pretrain_chat"
@@ -311,7 +313,9 @@ class BatchPlan:
         seed: int,
         micro_batch_tokens: int,
         row_tokens: int,
+        name_id: int | None = None,
     ) -> None:
+        self.name_id = name_id  # the piece that is NAME, if the vocabulary has one
         self.parts = list(parts.values())
         self.stage = stage
         self.seed = seed
@@ -333,6 +337,9 @@ class BatchPlan:
             lengths = documents.lengths()
             per_document = per_document * (lengths <= self.row_tokens)
             per_document = per_document * np.where(lengths > LONG_CHAT, LONG_CHAT_WEIGHT, 1.0)
+            is_name = (documents.ids == self.name_id) & documents.is_answer
+            names_itself = np.logical_or.reduceat(is_name, documents.starts[:-1])
+            per_document = per_document * np.where(names_itself, NAME_WEIGHT, 1.0)
         return per_document.astype(np.float64)
 
     def micro_batch(self, number: int) -> MicroBatch:

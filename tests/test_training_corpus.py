@@ -12,6 +12,7 @@ from kvchat.training_corpus import (
     ASSISTANT,
     BOS,
     END,
+    NAME_WEIGHT,
     TEMPLATES,
     TEXT,
     USER,
@@ -139,6 +140,21 @@ def test_one_pass_of_stage_two_holds_every_fitting_chat_once(parts: dict[str, Do
     seen = [tuple(pair) for batch in chats.batches for pair in batch.tolist()]
     fitting = int((parts[ANSWERS].lengths() <= ROW_TOKENS).sum())
     assert len(seen) == len(set(seen)) == fitting
+
+
+def test_chats_that_name_the_program_are_seen_more_often(parts: dict[str, Documents]) -> None:
+    answers = parts[ANSWERS]
+    name_id = int(answers.ids[answers.is_answer & (answers.ids > END)].max())  # stands for the name
+    named = BatchPlan({ANSWERS: answers}, 1, 5, 200, ROW_TOKENS, name_id)
+    unnamed = plan({ANSWERS: answers}, 1)
+    ratios = named.weights[0] / np.maximum(unnamed.weights[0], 1e-9)
+    spans = zip(answers.starts[:-1], answers.starts[1:], strict=True)
+    has_name = np.asarray(
+        [name_id in answers.ids[a:b][answers.is_answer[a:b]] for a, b in spans], np.bool_
+    )
+    assert 0 < has_name.sum() < len(has_name)
+    assert np.allclose(ratios[has_name & (unnamed.weights[0] > 0)], NAME_WEIGHT)
+    assert np.allclose(named.weights[0][~has_name], unnamed.weights[0][~has_name])
 
 
 def test_a_corpus_without_documents_for_a_stage_is_refused(parts: dict[str, Documents]) -> None:
