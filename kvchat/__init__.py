@@ -47,7 +47,7 @@ _ERRORS = (
 )
 _HOMES |= dict.fromkeys(_ERRORS, "kvchat.errors")
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - every name is a string
+__all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from kvchat.errors import ContextTooLong as ContextTooLong
@@ -63,10 +63,10 @@ if TYPE_CHECKING:
     from kvchat.errors import SessionBusy as SessionBusy
     from kvchat.errors import SessionClosed as SessionClosed
     from kvchat.errors import SessionNotFound as SessionNotFound
-    from kvchat.kv.paged_cache import PagedKVCache as PagedKVCache
     from kvchat.kv.contiguous import DynamicCache as DynamicCache
     from kvchat.kv.contiguous import NoCache as NoCache
     from kvchat.kv.contiguous import StaticCache as StaticCache
+    from kvchat.kv.paged_cache import PagedKVCache as PagedKVCache
     from kvchat.runtime import ChatRuntime as ChatRuntime
     from kvchat.runtime import RuntimeStats as RuntimeStats
     from kvchat.runtime import RuntimeStatus as RuntimeStatus
@@ -83,3 +83,7 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module 'kvchat' has no attribute '{name}'")
     return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
 
 WEIGHTS = ("auto", "fp32", "bf16", "fp16")
+KV_DTYPES = ("auto", "int8")
 
 DESCRIPTION = "Many local LLM chats at once in your terminal, all in one paged KV cache."
 EPILOG = """\
@@ -155,6 +156,7 @@ def _runtime(options: argparse.Namespace, settings: Settings, *, save: bool) -> 
         options.model if options.model is not None else settings.model,
         device=options.device if options.device is not None else settings.device,
         weights=options.weights,
+        kv_dtype=options.kv_dtype,
         pool_bytes=options.pool if options.pool is not None else settings.pool,
         block_size=options.block_size,
         data_dir=options.data_dir,
@@ -254,6 +256,7 @@ def _number(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="kvchat",
+        usage="kvchat [option ...] [TEXT]\n       kvchat [option ...] -p TEXT",
         description=DESCRIPTION,
         epilog=f"{EPILOG}\nchats: {paths.data_dir()}\nsettings: {paths.settings_path()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -273,6 +276,9 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--weights", choices=WEIGHTS, default="auto", help="weight precision")
     model.add_argument("--threads", type=_integer, metavar="N", help="CPU threads")
     cache = parser.add_argument_group("cache")
+    cache.add_argument(
+        "--kv-dtype", choices=KV_DTYPES, default="auto", help="int8 takes a quarter of the room"
+    )
     cache.add_argument("--pool", type=_size, metavar="SIZE", help="block pool, as in 512MiB")
     cache.add_argument(
         "--block-size", type=_integer, default=32, metavar="N", help="tokens a block"
@@ -281,16 +287,24 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--sinks", type=_integer, metavar="N", help="first tokens kept by a window")
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--temperature", type=_number, metavar="T", help="0 is greedy")
-    sampling.add_argument("--top-k", type=_integer, metavar="K")
-    sampling.add_argument("--top-p", type=_number, metavar="P")
-    sampling.add_argument("--min-p", type=_number, metavar="P")
-    sampling.add_argument("--repetition-penalty", type=_number, metavar="R")
+    sampling.add_argument(
+        "--top-k", type=_integer, metavar="K", help="draw from the K likeliest tokens"
+    )
+    sampling.add_argument(
+        "--top-p", type=_number, metavar="P", help="draw from the likeliest, together P"
+    )
+    sampling.add_argument(
+        "--min-p", type=_number, metavar="P", help="none less likely than P of the best"
+    )
+    sampling.add_argument(
+        "--repetition-penalty", type=_number, metavar="R", help="above 1: fewer repeats"
+    )
     sampling.add_argument("--seed", type=_integer, metavar="N", help="same seed, same answer")
     sampling.add_argument("--max-tokens", type=_integer, metavar="N", help="longest answer")
     app = parser.add_argument_group("app")
     app.add_argument("--data-dir", type=Path, metavar="DIR", help="where chats are stored")
     app.add_argument("--no-save", action="store_true", help="keep chats in memory only")
-    app.add_argument("--theme", metavar="NAME")
+    app.add_argument("--theme", choices=("dark", "light"), help="colors for this terminal")
     app.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     app.add_argument(
         "--log-level", default="warning", choices=("debug", "info", "warning", "error")

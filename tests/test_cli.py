@@ -207,10 +207,10 @@ def test_with_json_an_error_is_one_object_and_the_same_exit_status(
 
 
 def test_a_text_opens_the_app_as_its_first_prompt(desk: Desk) -> None:
-    assert desk.run("--theme", "kvchat-light", "--ascii", "Hello you") == 0
+    assert desk.run("--theme", "light", "--ascii", "Hello you") == 0
     ((_, settings, prompt),) = desk.opened
     assert prompt == "Hello you"
-    assert settings.ascii and settings.theme == "kvchat-light"
+    assert settings.ascii and settings.theme == "light"
 
 
 def test_without_a_text_the_app_opens_with_none(desk: Desk) -> None:

@@ -14,8 +14,8 @@ _BEGINNING = """\
 # Keys and commands
 
 `kvchat keys` prints this list with your own keys, `F1` shows it in the app. `^n` is Ctrl+N, `esc`
-Escape, `⏎` Enter. Other keys go into `settings.toml`, whose place `kvchat --help` names, by the name
-in the last column; an empty list takes a command its keys:
+Escape, `⏎` Enter. Other keys go into `settings.toml`, whose place `kvchat --help` names, by the
+name in the last column; an empty list takes a command its keys:
 
 ```toml
 [keys]
