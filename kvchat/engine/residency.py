@@ -24,6 +24,9 @@ from kvchat.kv.stored_prefix import StoredPrefix, find_stored_prefix
 SLICE_BYTES = 8 << 20
 """About so many bytes are copied between two steps, in either direction."""
 
+_Dirty = tuple[int, dict[int, int]]
+"""Index of a block in its sequence, and its id in each layer group in which it is not saved"""
+
 log = logging.getLogger(__name__)
 
 
@@ -137,14 +140,15 @@ class Residency:
             return [], []
         segments: list[Segment] = []
         num_bytes = 0
-        run: list[tuple[int, int]] = []  # (index, mask of groups to save)
-        for index, key in enumerate([*state.keys, b""]):
-            missing = 0
-            if key:
-                missing = _held(state, index) & ~self._store.groups(key)
-            if missing:
-                run.append((index, missing))
-            if run and (not missing or len(run) == self._file_blocks):
+        run: list[_Dirty] = []
+        for index in range(len(state.keys) + 1):
+            blocks: dict[int, int] = {}
+            if index < len(state.keys):
+                saved = self._store.groups(state.keys[index])
+                blocks = self._resident(state, index, saved)
+            if blocks:
+                run.append((index, blocks))
+            if run and (not blocks or len(run) == self._file_blocks):
                 segments.append(self._segment(state, run))
                 num_bytes += segments[-1].num_bytes
                 run = []
@@ -154,19 +158,37 @@ class Residency:
         if state.length % size and sequence.request is None:
             index = len(keys)
             tail_ids = state.token_ids[index * size :]
-            held = _held(state, index)
             stem = chain_key(state, index, (), size, cache.salt)
-            saved = self._store.find_tail(stem, tail_ids)
-            if saved is not None and saved[1] == len(tail_ids) and not held & ~saved[2]:
-                keys.append(saved[0])  # the same tokens, or a block that begins with them
+            found = self._store.find_tail(stem, tail_ids)
+            if found is not None and found[1:] == (len(tail_ids), self._layout.all_groups):
+                keys.append(found[0])  # the same tokens, or a block that begins with them
             else:
-                tail_key = chain_key(state, index, tail_ids, size, cache.salt)
-                segments.append(self._segment(state, [(index, held)], tail_key))
-                keys.append(tail_key)
+                keys.append(chain_key(state, index, tail_ids, size, cache.salt))
+                blocks = {group: table.blocks[index] for group, table in enumerate(state.tables)}
+                segments.append(self._segment(state, [(index, blocks)], keys[-1]))
         return segments, keys
 
+    def _resident(self, state: PagedSequence, index: int, saved: int) -> dict[int, int]:
+        """Return by layer group the full block at an index, in groups outside the mask `saved`.
+
+        A block that the window has released counts while it is cached: going back needs it.
+        """
+        size = self._cache.block_size
+        found: dict[int, int] = {}
+        assert state.token_ids is not None
+        for group, table in enumerate(state.tables):
+            if saved >> group & 1:
+                continue
+            block: int | None = table.blocks[index]
+            if block == HOLE:
+                tokens = state.token_ids[index * size : (index + 1) * size]
+                block = table.pool.index.find(state.keys[index], tokens)
+            if block is not None:
+                found[group] = block
+        return found
+
     def _segment(
-        self, state: PagedSequence, run: list[tuple[int, int]], tail_key: bytes | None = None
+        self, state: PagedSequence, run: list[_Dirty], tail_key: bytes | None = None
     ) -> Segment:
         """Copy a run of blocks out of the pool; with `tail_key` the run is the open last block."""
         cache, size = self._cache, self._cache.block_size
@@ -174,14 +196,12 @@ class Residency:
         first, behind = run[0][0], run[-1][0] + 1
         keys = [*state.keys, tail_key or b""]
         places = tuple(
-            tuple(place for place, (_, mask) in enumerate(run) if mask >> group & 1)
+            tuple(place for place, (_, blocks) in enumerate(run) if group in blocks)
             for group in range(len(cache.pools))
         )
         num_valid = None if tail_key is None else state.length % size
         arrays = tuple(
-            export_group(
-                cache, group, [state.tables[group].blocks[first + at] for at in of_group], num_valid
-            )
+            export_group(cache, group, [run[place][1][group] for place in of_group], num_valid)
             for group, of_group in enumerate(places)
         )
         visible = state.visible
@@ -332,7 +352,7 @@ class Residency:
                 if restore.prefix is None:
                     self._end(restore)
                     return
-                need = StagedRestore.num_missing(self._cache, restore.prefix)
+                need = StagedRestore.num_taken(self._cache, restore.prefix, restore.found)
                 if not make_room(need, sequence) and not is_idle:
                     return  # running sequences will give back blocks
                 restore.staged = StagedRestore(
@@ -354,10 +374,3 @@ class Residency:
         self._restore = None
         self._is_tried.add(restore.sequence)
         self._in_line.clear()
-
-
-def _held(state: PagedSequence, index: int) -> int:
-    """Return a mask of the layer groups in which a sequence holds a block."""
-    return sum(
-        1 << group for group, table in enumerate(state.tables) if table.blocks[index] != HOLE
-    )

@@ -41,8 +41,10 @@ def export_group(
 class StagedRestore:
     """The blocks that a sequence lacks, from taking their room to giving them to the sequence.
 
-    Takes room for everything that is not resident, or raises OutOfBlocks and has changed nothing.
-    The sequence must be left alone until `publish` or `abandon`, apart from being shrunk.
+    Takes room for everything that was found, or raises OutOfBlocks and has changed nothing. That
+    may evict what is resident of the prefix, so what was found is brought even if it is resident
+    now; in the end whatever still is is shared. The sequence must be left alone until `publish` or
+    `abandon`, apart from being shrunk.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class StagedRestore:
         self._rest: list[tuple[NeededBlock, int, tuple[memoryview, ...]]] = []
         for needed in prefix.needed:
             for group in range(len(cache.pools)):
-                if needed.groups >> group & 1 and self._resident(needed, group) is None:
+                if needed.groups >> group & 1 and (needed.key, group) in found:
                     self._rest.append((needed, group, found[needed.key, group]))
         self._rest.reverse()
         try:
@@ -72,14 +74,11 @@ class StagedRestore:
             raise
 
     @staticmethod
-    def num_missing(cache: PagedKVCache, prefix: StoredPrefix) -> int:
+    def num_taken(cache: PagedKVCache, prefix: StoredPrefix, found: FoundBlocks) -> int:
         """Return how many blocks a restore takes, in the layer group of most."""
         return max(
-            sum(
-                needed.groups >> group & 1 and pool.index.find(needed.key, needed.token_ids) is None
-                for needed in prefix.needed
-            )
-            for group, pool in enumerate(cache.pools)
+            sum((needed.key, group) in found for needed in prefix.needed)
+            for group in range(len(cache.pools))
         )
 
     def stage(self, max_bytes: int) -> bool:
