@@ -23,6 +23,7 @@ from kvchat.engine.engine_thread import EngineThread
 from kvchat.engine.request import FinishReason, Request, Timing, TokenEvent
 from kvchat.errors import EngineStopped, InvalidArgument, KVChatError, SessionNotFound
 from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
+from kvchat.kv.spec import KV_DTYPES, KVDtype
 from kvchat.model.folder import ModelFolder
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageNode, node_of
@@ -106,6 +107,7 @@ class ChatRuntime:
     model       a model folder, or None for the bundled model
     device      'auto', 'cpu', 'cuda' or 'mps'
     weights     'auto', 'fp32', 'bf16' or 'fp16'
+    kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room
     pool_bytes  size of the block pool; None takes a quarter of the free memory, at most 2 GiB
     data_dir    where chats are stored; None is the usual place for this system
     save        False keeps everything in memory and needs no data directory
@@ -123,7 +125,7 @@ class ChatRuntime:
         *,
         device: str = "auto",
         weights: str = "auto",
-        kv_dtype: str = "auto",
+        kv_dtype: KVDtype = "auto",
         pool_bytes: int | None = None,
         block_size: int = 32,
         data_dir: Path | None = None,
@@ -139,13 +141,13 @@ class ChatRuntime:
             )
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise InvalidArgument(f"threads is {threads}, but it must be 1 to {MAX_THREADS}.")
-        if kv_dtype != "auto":
-            raise InvalidArgument(f"kv_dtype is {kv_dtype!r}, but only 'auto' is supported.")
+        if kv_dtype not in KV_DTYPES:
+            raise InvalidArgument(f"kv_dtype is {kv_dtype!r}, but it must be auto or int8.")
         self._folder = ModelFolder.open(paths.bundled_model_dir() if model is None else model)
         self._is_bundled = model is None
         digest = tokenizer_digest(self._folder.path)
         self._model_name = f"{self._folder.name}#{digest}"
-        self._options = (device, weights, pool_bytes, block_size, threads)
+        self._options = (device, weights, kv_dtype, pool_bytes, block_size, threads)
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
         self._nodes: dict[str, MessageNode] = {}
@@ -611,7 +613,7 @@ class ChatRuntime:
         from kvchat.kv.staged_restore import segment_layout
         from kvchat.model.checkpoint import load_transformer
 
-        device_name, weights, pool_bytes, block_size, threads = self._options
+        device_name, weights, kv_dtype, pool_bytes, block_size, threads = self._options
         device = devices.choose_device(device_name)
         config = self._folder.config
         if device == "cpu":
@@ -623,7 +625,7 @@ class ChatRuntime:
         dtype = devices.choose_dtype(device, weights, config.num_parameters)
         model = load_transformer(self._folder, dtype=dtype, device=device)
         spec = config.kv_spec()
-        bytes_per_block = spec.bytes_per_token(dtype.itemsize) * block_size
+        bytes_per_block = spec.bytes_per_token(dtype.itemsize, kv_dtype) * block_size
         context_blocks = -(-config.max_position // block_size) + 1
         budget = devices.pool_budget(
             pool_bytes,
@@ -640,6 +642,7 @@ class ChatRuntime:
             dtype=dtype,
             device=device,
             salt=self._folder.digest(str(dtype)).encode(),
+            kv_dtype=kv_dtype,
         )
         engine = Engine(
             ModelRunner(model, device),

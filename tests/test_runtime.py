@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvchat.errors import DataDirInUse, EngineStopped, InvalidArgument, ModelError
+from kvchat.kv.spec import KV_DTYPES
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
@@ -171,3 +172,22 @@ def test_the_pool_view_shows_owners_that_add_up(tiny_model: Path) -> None:
         assert {sequence.session_id for sequence in view.sequences} == {
             session.id for session in runtime.sessions()
         }
+
+
+def test_int8_keys_and_values_hold_more_tokens_in_the_same_room(tiny_model: Path) -> None:
+    num_tokens = []
+    for kv_dtype in KV_DTYPES:
+        with ChatRuntime(
+            tiny_model, save=False, threads=1, pool_bytes=1 << 20, kv_dtype=kv_dtype
+        ) as runtime:
+            runtime.new_session().send("hello", GREEDY).wait(60)
+            stats = runtime.stats()
+            num_tokens.append(stats.num_blocks * stats.block_size)
+            assert stats.memory.pool_bytes <= 1 << 20
+    # Heads of 8 numbers: 32 bytes as float32; as codes 8, and 4 for their scale.
+    assert num_tokens[1] / num_tokens[0] == pytest.approx(32 / 12, rel=0.05)
+
+
+def test_an_unknown_type_of_keys_and_values_is_refused_at_once(tiny_model: Path) -> None:
+    with pytest.raises(InvalidArgument, match="auto or int8"):
+        ChatRuntime(tiny_model, save=False, kv_dtype="int4")  # type: ignore[arg-type]

@@ -6,10 +6,11 @@ from one, so `attend` needs no argument besides query, key and value.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 KVDtype = Literal["auto", "int8"]
 """How keys and values are stored: as the model computes them, or as codes (`quantization.py`)."""
+KV_DTYPES: tuple[KVDtype, ...] = get_args(KVDtype)
 
 
 @dataclass(frozen=True, slots=True)
