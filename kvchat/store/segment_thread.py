@@ -93,10 +93,9 @@ class SegmentThread:
             for row in rows:
                 if _fits(row, layout):
                     self._saved.add(row.name, row.index)
-        for number, row in enumerate(rows, 1):
-            self._rows[row.name] = row
-            self._use_orders[row.name] = number
-        self._num_uses = len(rows)
+        self._rows = {row.name: row for row in rows}
+        self._use_orders = {row.name: row.use_order for row in rows}
+        self._num_uses = max(self._use_orders.values(), default=0)
         self._names = names
         self._thread.start()
         self._put(self._sweep)
