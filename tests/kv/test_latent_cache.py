@@ -4,6 +4,7 @@ The truth is the expanded form of DeepSeek-V2 and MiniCPM3: every head's keys an
 from the latents, and `dense_attention` attends to them as to any other heads.
 """
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -40,7 +41,7 @@ class LatentLayer:
         generator = torch.Generator().manual_seed(0)
 
         def weight(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator) * float(shape[-1]) ** -0.5
+            return torch.randn(*shape, generator=generator) / math.sqrt(shape[-1])
 
         self.embedding = torch.randn(50, HIDDEN, generator=generator) * 2
         self.query = weight(NUM_HEADS, PLAIN_DIM + ROTARY_DIM, HIDDEN)
