@@ -402,7 +402,11 @@ class Engine:
     # Room
 
     def _admit(self) -> None:
-        """Move waiting sequences to the running ones while their prompts have room."""
+        """Move waiting sequences to the running ones while their prompts have room.
+
+        The first of a step whose blocks lie scattered is moved into one piece.
+        """
+        may_compact = True
         while ready := self._ready():
             if self._is_draining and self._running:
                 return
@@ -421,6 +425,18 @@ class Engine:
             sequence.state = SequenceState.PREFILL
             if sequence.num_generated_tokens == 0:
                 sequence.num_cached_tokens = self.cache.length(sequence.cache_id)
+            if may_compact:
+                may_compact = not self._compact(sequence)
+
+    def _compact(self, sequence: Sequence) -> bool:
+        """Bring a sequence's own blocks side by side; say whether any were moved."""
+        self.cache.tidy()
+        try:
+            return self.cache.compact(sequence.cache_id, self._remaining(sequence)) > 0
+        except Exception as error:
+            # Nothing was changed, and all that is lost is some speed.
+            log.warning("blocks were not moved: %s", type(error).__name__)
+            return False
 
     def _ready(self) -> list[Sequence]:
         """Return the sequences in line that do not wait for a disk."""

@@ -13,19 +13,24 @@ from kvchat.kv.free_extents import FreeExtents
 from kvchat.kv.pool_view import BlockState
 from kvchat.kv.prefix_index import PrefixIndex
 
+HEADROOM_TOKENS = 512
+"""Free tokens left to a growing sequence while there are others; `kvchat.bench.placement`."""
+
 
 class BlockPool:
     """The ids 0 .. num_blocks - 1, and who uses them.
 
     Always: free + cached + private + shared + held == num_blocks, and the reference count of a
     block is the number of tables naming it, plus one while a step holds it.
+
+    `headroom` is how many free blocks are left to the sequence before them while there are others.
     """
 
-    def __init__(self, num_blocks: int) -> None:
+    def __init__(self, num_blocks: int, headroom: int = 0) -> None:
         self.num_blocks = num_blocks
         self.index = PrefixIndex()
         self.ref_counts = [0] * num_blocks
-        self.free = FreeExtents(num_blocks)
+        self.free = FreeExtents(num_blocks, headroom)
         self.held: set[int] = set()
         self.num_shared = 0
         self.num_cached = 0
@@ -73,6 +78,20 @@ class BlockPool:
         self.held.update(blocks)
         return blocks
 
+    def take_run(self, count: int) -> list[int] | None:
+        """Take `count` consecutive free blocks for the step in progress, or None without any.
+
+        Evicts nothing.
+        """
+        fault("pool.take")
+        blocks = self.free.take_run(count)
+        if blocks is None:
+            return None
+        for block in blocks:
+            self.ref_counts[block] = 1
+        self.held.update(blocks)
+        return blocks
+
     def settle(self, block: int) -> None:
         """Make a held block private: its step committed and its table names it."""
         self.held.remove(block)
@@ -93,6 +112,14 @@ class BlockPool:
             self.num_shared += 1
         self.ref_counts[block] = count + 1
 
+    def replace(self, block: int, held: int) -> None:
+        """Let a held copy take the place of a block in its only table, and in the index."""
+        assert self.ref_counts[block] == 1 and block not in self.held
+        self.settle(held)
+        if block in self.index:
+            self.index.move(block, held)
+        self._drop_to_zero(block)
+
     def release(self, block: int) -> None:
         """Count one table less; the last one makes a published block cached, any other free."""
         count = self.ref_counts[block]
@@ -109,6 +136,20 @@ class BlockPool:
         count = self.num_cached
         while self.num_cached:
             self._evict_least_recently_used()
+        return count
+
+    def evict_saved(self, wanted: int, is_saved: Callable[[bytes], bool]) -> int:
+        """Free cached blocks whose keys are saved until `wanted` are free; return how many went.
+
+        Least recently used first; a block that is not saved stays.
+        """
+        count = 0
+        for block in self.cached_blocks():
+            if self.num_free >= wanted:
+                break
+            if is_saved(self.index.entry(block)[0]):
+                self._evict(block)
+                count += 1
         return count
 
     def state(self, block: int) -> BlockState:
@@ -130,10 +171,19 @@ class BlockPool:
 
     def _drop_to_zero(self, block: int) -> None:
         self.ref_counts[block] = 0
-        if block in self.index:
-            self._link(block)
-        else:
+        if block not in self.index:
             self._free(block)
+            return
+        twin = self.index.twin(block)
+        if twin is None:
+            self._link(block)
+            return
+        # Whoever looks for it finds its twin, which now counts as used last in its place.
+        self.index.forget(block)
+        self._free(block)
+        if self.ref_counts[twin] == 0:
+            self._unlink(twin)
+            self._link(twin)
 
     def _free(self, block: int) -> None:
         self.free.give(block)
@@ -143,6 +193,9 @@ class BlockPool:
     def _evict_least_recently_used(self) -> None:
         block = self._next[self.num_blocks]
         assert block != self.num_blocks
+        self._evict(block)
+
+    def _evict(self, block: int) -> None:
         self._unlink(block)
         self.index.forget(block)
         self._free(block)

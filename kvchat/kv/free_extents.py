@@ -8,39 +8,64 @@ from bisect import bisect_left, insort
 
 
 class FreeExtents:
-    """Free ids 0 .. num_blocks - 1, as disjoint runs that are never adjacent to each other."""
+    """Free ids 0 .. num_blocks - 1, as disjoint runs that are never adjacent to each other.
 
-    def __init__(self, num_blocks: int) -> None:
+    Behind each block that was placed last for a sequence up to `headroom` ids are earmarked: free,
+    but left to that sequence while anything else is. `python -m kvchat.bench.placement` compares
+    this with other policies.
+    """
+
+    def __init__(self, num_blocks: int, headroom: int = 0) -> None:
         self._length_at = {0: num_blocks} if num_blocks else {}
         self._start_by_end = {num_blocks: 0} if num_blocks else {}
         self._by_length = [(num_blocks, 0)] if num_blocks else []
+        self._headroom = headroom
+        self._earmarks: dict[int, int] = {}  # first id -> first id behind; inside free runs
         self.num_free = num_blocks
 
     def take(self, count: int, *, after: int | None = None) -> list[int]:
         """Take `count` free blocks, contiguous where possible, for a sequence ending in `after`.
 
-        First the ids right behind `after`, then the longest runs. A run is entered in its middle:
-        the sequence before it and the one that enters get equal room to grow, nothing is set aside,
-        and a full pool is used to its last block. Eight sequences that grow by turns until 80 %
-        of 4,096 blocks are taken stay in one run each (`tests/kv/test_free_extents.py`).
+        First the ids right behind `after`. Then the smallest run with room for the rest and
+        headroom, so that large runs stay whole for long sequences; else the longest runs. Only when
+        everything free is earmarked, the earmarks go.
 
         Changes the free set. The caller has checked that `count` blocks are free.
         """
-        assert count <= self.num_free
+        assert 0 < count <= self.num_free
         taken: list[int] = []
         if after is not None and after + 1 in self._length_at:
             start = after + 1
-            taken += self._cut(start, start, min(count, self._length_at[start]))
+            self._earmarks.pop(start, None)  # its own
+            taken += self._cut(start, start, min(count, self._open_length(start)))
         while len(taken) < count:
             missing = count - len(taken)
-            length, extent = self._by_length[-1]
-            # Before block 0 there is no sequence that could grow.
-            room = max(0, length - missing) // 2 if extent > 0 else 0
-            taken += self._cut(extent, extent + room, min(missing, length))
+            runs = self._open_runs()
+            if not runs:
+                self._earmarks.clear()
+                continue
+            length, start = self._best_fit(runs, missing + self._headroom) or max(runs)
+            taken += self._cut(self._extent_of(start), start, min(missing, length))
+        self._set_aside(taken[-1] + 1)
+        return taken
+
+    def take_run(self, count: int) -> list[int] | None:
+        """Take `count` consecutive free blocks that are not earmarked, or None if no run has them.
+
+        With headroom behind where there is a run so long.
+        """
+        runs = self._open_runs()
+        found = self._best_fit(runs, count + self._headroom) or self._best_fit(runs, count)
+        if found is None:
+            return None
+        start = found[1]
+        taken = self._cut(self._extent_of(start), start, count)
+        self._set_aside(taken[-1] + 1)
         return taken
 
     def give(self, block: int) -> None:
         """Return one block, joining it with its free neighbors."""
+        self._earmarks.pop(block + 1, None)  # nobody ends here any more
         start, end = block, block + 1
         if start in self._start_by_end:
             start = self._remove(self._start_by_end[start])
@@ -50,9 +75,47 @@ class FreeExtents:
         self._insert(start, end)
         self.num_free += 1
 
+    @property
+    def num_earmarked(self) -> int:
+        """Free blocks that are left to the sequence before them while there are others."""
+        return sum(behind - first for first, behind in self._earmarks.items())
+
     def extents(self) -> list[tuple[int, int]]:
         """Return all runs as (first id, length), in order of ids."""
         return sorted(self._length_at.items())
+
+    def _best_fit(self, runs: list[tuple[int, int]], length: int) -> tuple[int, int] | None:
+        return min((run for run in runs if run[0] >= length), default=None)
+
+    def _extent_of(self, block: int) -> int:
+        """Return the start of the run a free block lies in."""
+        return max(start for start in self._length_at if start <= block)
+
+    def _open_length(self, start: int) -> int:
+        """Return how many ids from the start of a run on are not earmarked."""
+        behind = start + self._length_at[start]
+        return min([behind, *(first for first in self._earmarks if first >= start)]) - start
+
+    def _open_runs(self) -> list[tuple[int, int]]:
+        """Return (length, first id) of what is free and not earmarked."""
+        marks = sorted(self._earmarks.items(), reverse=True)
+        runs = []
+        for start, length in self.extents():
+            end = start + length
+            while marks and marks[-1][0] < end:
+                first, behind = marks.pop()
+                if first > start:
+                    runs.append((first - start, start))
+                start = behind
+            if start < end:
+                runs.append((end - start, start))
+        return runs
+
+    def _set_aside(self, start: int) -> None:
+        if self._headroom and start in self._length_at:
+            length = min(self._headroom, self._open_length(start))
+            if length > 0:
+                self._earmarks[start] = start + length
 
     def _cut(self, extent: int, first: int, count: int) -> list[int]:
         """Take `count` ids from `first` on out of the run that starts at `extent`."""

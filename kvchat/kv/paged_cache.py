@@ -14,7 +14,7 @@ Layer groups have a pool, a storage and a table per sequence each. Bookkeeping l
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -23,9 +23,10 @@ from torch import Tensor
 
 from kvchat.errors import InvalidArgument, fault
 from kvchat.kv.attention_metadata import AttentionMetadata, new_slots, plan_row
-from kvchat.kv.block_pool import BlockPool
+from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.cache import KVCache, SequenceId
+from kvchat.kv.compaction import compact
 from kvchat.kv.integrity import check_pool, check_sequence
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
@@ -37,6 +38,8 @@ from kvchat.kv.step import PagedSequence, Step, StepRow
 from kvchat.kv.storage import KVStorage
 
 NUM_EVENTS = 64
+FREE_PART = 5
+"""Between turns one part in so many of a pool is kept free, as far as disk allows."""
 
 
 class DescribesCache(Protocol):
@@ -111,12 +114,16 @@ class PagedKVCache(KVCache):
         self.num_blocks = max(counts)
         self.device = device
         self.salt = salt
-        self.pools = [BlockPool(count) for count in counts]
+        self.pools = [
+            BlockPool(count, min(HEADROOM_TOKENS // block_size, count // 16)) for count in counts
+        ]
         self.storages = [
             KVStorage(group, count, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype)
             for group, count in zip(spec.groups, counts, strict=True)
         ]
         self.num_copied_blocks = 0
+        self.is_on_disk: Callable[[bytes, int], bool] | None = None
+        """Says of a block's key and layer group whether it can be read back; see `tidy`."""
         self._sequences: dict[SequenceId, PagedSequence] = {}
         self._next_id = 0
         self._step: Step | None = None
@@ -392,6 +399,45 @@ class PagedKVCache(KVCache):
             name = state.label or "an idle sequence"
             self._record("evict", f"{name} made room; its text stays", dropped)
         return state.length
+
+    def compact(self, sequence: SequenceId, num_tokens: int = 0) -> int:
+        """Move a sequence's own blocks side by side where free room allows; return how many.
+
+        num_tokens  how many tokens will follow soon, which are to fit behind
+
+        Shared blocks never move, nothing is evicted, and a failure changes nothing. Costs a copy of
+        the blocks, so it is meant for the start of a turn; not while a step is reserved.
+        """
+        assert self._step is None, "blocks move between two steps"
+        state = self._at_rest(sequence)
+        room = -(-num_tokens // self.block_size)
+        num_moved = compact(state, self.storages, room=room)
+        if num_moved:
+            name = state.label or "a sequence"
+            self._record("compact", f"{name} was moved into one piece", num_moved)
+        return num_moved
+
+    def tidy(self) -> int:
+        """Evict cached blocks that are on disk until a fifth of each pool is free; return how many.
+
+        For the time between turns: sequences are placed better where there is free room, and what
+        is on disk comes back cheaply. Does nothing until `is_on_disk` is set.
+        """
+        is_on_disk = self.is_on_disk
+        if is_on_disk is None:
+            return 0
+        count = 0
+        for group, pool in enumerate(self.pools):
+            wanted = -(-pool.num_blocks // FREE_PART)
+
+            def is_saved(key: bytes, group: int = group) -> bool:
+                return is_on_disk(key, group)
+
+            count += pool.evict_saved(wanted, is_saved)
+        if count:
+            self._num_evicted = 0
+            self._record("evict", "blocks that are on disk made room between turns", count)
+        return count
 
     def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
         """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""

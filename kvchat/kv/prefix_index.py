@@ -79,6 +79,27 @@ class PrefixIndex:
         if not siblings:
             del self._children[parent]
 
+    def move(self, block: int, copy: int) -> None:
+        """Find `copy`, which holds the same, instead of a block that is about to be freed."""
+        assert copy not in self._entries
+        key, _ = self._entries[block]
+        parent = self._parents.pop(block)
+        self._entries[copy] = self._entries.pop(block)
+        self._parents[copy] = parent
+        blocks = self._blocks[key]
+        blocks[blocks.index(block)] = copy
+        siblings = self._children[parent]
+        del siblings[block]
+        siblings[copy] = None
+
+    def twin(self, block: int) -> int | None:
+        """Return another block that holds the same, or None."""
+        key, tokens = self._entries[block]
+        for other in self._blocks[key]:
+            if other != block and self._entries[other][1] == tokens:
+                return other
+        return None
+
     def find(self, key: bytes, token_ids: Sequence[int]) -> int | None:
         """Return the oldest resident block with this key and exactly these tokens, or None."""
         for block in self._blocks.get(key, ()):
