@@ -37,6 +37,7 @@ examples:
   echo "Hi" | kvchat -p - --json         one JSON object with text, token counts and speeds
   kvchat keys                            every key and command of the app
   kvchat doctor                          check the cache on this machine
+  kvchat bench sessions                  measure a restart with and without saved memory
 """
 
 
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from kvchat import doctor
 
             return doctor.main(words[1:])
+        if words[:1] == ["bench"]:
+            return _bench(words[1:])
         return _run(_parser().parse_args(words))
     except KVChatError as error:
         _tell(error, as_json="--json" in words)
@@ -59,6 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _bench(words: Sequence[str]) -> int:
+    if words[:1] != ["sessions"]:
+        raise InvalidArgument("Say what to measure: kvchat bench sessions.")
+    from kvchat.bench import sessions
+
+    return sessions.main(words[1:])
 
 
 def _fill_closed_streams() -> None:
