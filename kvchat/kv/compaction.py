@@ -1,7 +1,8 @@
 """compact(): move a sequence's own blocks into one run of consecutive ones, as a transaction.
 
 Attention reads each run in one call, so a sequence in few runs is faster, and a turn at whose start
-it was moved pays the copy back. Blocks that others share stay where they are.
+it was moved pays the copy back. Blocks that others share stay where they are. Plain
+Python; whoever calls says how a block's content is copied.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,29 +10,27 @@ from collections.abc import Callable, Sequence
 from kvchat.errors import fault
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.step import PagedSequence
-from kvchat.kv.storage import KVStorage
+
+CopyBlocks = Callable[[Sequence[tuple[int, int, int]]], None]
+"""Copies (source, target, number of slots) in all layers of a group."""
 
 
-def compact(sequence: PagedSequence, storages: Sequence[KVStorage], *, room: int = 0) -> int:
+def compact(sequence: PagedSequence, copies: Sequence[CopyBlocks], *, room: int = 0) -> int:
     """Move blocks so that the sequence lies in fewer runs, where free room allows; return how many.
 
-    room  number of blocks the sequence will soon take, which are to fit behind
+    copies  how to copy blocks in each layer group
+    room    number of blocks the sequence will soon take, which are to fit behind
 
     Takes the target first, copies, and only then changes tables and index, so a failure leaves all
     as it was. Nothing is evicted for it, and at most one block of each layer group is partly full.
     """
     num_moved = 0
-    for table, storage in zip(sequence.tables, storages, strict=True):
-        num_moved += _compact_table(table, storage.copy_blocks, storage.block_size, room)
+    for table, copy in zip(sequence.tables, copies, strict=True):
+        num_moved += _compact_table(table, copy, room)
     return num_moved
 
 
-def _compact_table(
-    table: BlockTable,
-    copy: Callable[[list[tuple[int, int, int]]], None],
-    block_size: int,
-    room: int,
-) -> int:
+def _compact_table(table: BlockTable, copy: CopyBlocks, room: int) -> int:
     pool, blocks = table.pool, table.blocks
     own = [i for i, block in enumerate(blocks) if block != HOLE and pool.ref_counts[block] == 1]
     before = table.num_runs()
@@ -49,7 +48,7 @@ def _compact_table(
         return 0
     try:
         fault("cache.copy")
-        copy([(blocks[i], to, block_size) for i, to in zip(own, target, strict=True)])
+        copy([(blocks[i], to, table.block_size) for i, to in zip(own, target, strict=True)])
     except BaseException:
         for block in reversed(target):
             pool.give_back(block)

@@ -411,7 +411,8 @@ class PagedKVCache(KVCache):
         assert self._step is None, "blocks move between two steps"
         state = self._at_rest(sequence)
         room = -(-num_tokens // self.block_size)
-        num_moved = compact(state, self.storages, room=room)
+        copies = [storage.copy_blocks for storage in self.storages]
+        num_moved = compact(state, copies, room=room)
         if num_moved:
             name = state.label or "a sequence"
             self._record("compact", f"{name} was moved into one piece", num_moved)
