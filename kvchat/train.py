@@ -10,6 +10,7 @@ of steps ends with the weights of an uninterrupted one.
 import argparse
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -476,6 +477,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="a tiny model, for tests")
     options = parser.parse_args(arguments)
 
+    # Rows of all lengths would otherwise fill oneDNN's caches with gigabytes of prepared kernels.
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "128")
     torch.set_num_threads(1)  # each worker is one thread; barriers would wait for busy cores
     config = SMOKE if options.smoke else TrainingConfig()
     trainer = Trainer(
