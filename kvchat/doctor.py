@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -66,9 +65,26 @@ class _Twin:
     """What one sequence must be: a plain list, and the settings it was opened with."""
 
     cache_id: SequenceId
-    token_ids: list[int]
     window: int | None
     sinks: int
+    token_ids: list[int] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    """What the cache must hold for each token: LANES bytes that hash all tokens up to it."""
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Add tokens, and the rows that belong to them."""
+        state = int.from_bytes(self.rows[-1], "little") if self.rows else 1
+        for position, token_id in enumerate(token_ids, len(self.token_ids)):
+            state = (state * 0x9E3779B97F4A7C15 + token_id * 0x2545F4914F6CDD1D + position) % 2**64
+            # Lanes 0..63 between two of 127 are exact in int8, too.
+            lanes = (state ^ state >> 29) & 0x003F3F3F3F3F3F00 | 0x7F0000000000007F
+            state = lanes
+            self.rows.append(lanes.to_bytes(LANES, "little"))
+        self.token_ids += token_ids
+
+    def cut(self, length: int) -> None:
+        """Keep the first tokens."""
+        del self.token_ids[length:], self.rows[length:]
 
 
 class Program:
@@ -141,7 +157,7 @@ class Program:
             sinks = self.rng.choice((0, 3, 20))
         cache_id = self.cache.open(window=window, sinks=sinks)
         sinks = self.cache.visible_set(cache_id).sinks
-        self.twins.append(_Twin(cache_id, [], window, sinks))
+        self.twins.append(_Twin(cache_id, window, sinks))
 
     def append(self) -> None:
         """Add tokens to a sequence, to a length near the edge of a block more often than not."""
@@ -156,7 +172,7 @@ class Program:
         if count < 1:
             self.cut(twin, self.rng.randint(0, MAX_TOKENS // 2))
             return
-        twin.token_ids += [self.rng.randrange(self.alphabet) for _ in range(count)]
+        twin.extend(self.tokens(count))
         self.catch_up(twin)
         if self.num_operations % READ_EVERY == 0:
             self.read(twin)
@@ -171,7 +187,9 @@ class Program:
         available = self.cache.num_available
         child = self.cache.fork(twin.cache_id, computed)
         assert self.cache.num_available == available, "a fork took a block"
-        self.twins.append(_Twin(child, twin.token_ids[:length], twin.window, twin.sinks))
+        self.twins.append(
+            _Twin(child, twin.window, twin.sinks, twin.token_ids[:length], twin.rows[:length])
+        )
 
     def rewind(self) -> None:
         """Go back to any token."""
@@ -198,7 +216,7 @@ class Program:
     def cancel(self) -> None:
         """Compute a step of two sequences and roll one of them, or both, back."""
         twins = self.rng.sample(self.twins, min(2, len(self.twins)))
-        rows = [(twin, [self.rng.randrange(self.alphabet)]) for twin in twins]
+        rows = [(twin, self.tokens(1)) for twin in twins]
         rows = [(twin, ids) for twin, ids in rows if self.is_whole(twin)]
         if not rows:
             return
@@ -215,7 +233,7 @@ class Program:
         step.rollback_row(step.rows[0])
         step.commit()
         for twin, ids in rows[1:]:
-            twin.token_ids += ids
+            twin.extend(ids)
 
     def fail(self) -> None:
         """Let an allocation, a copy or a layer fail while tokens are added, then try again."""
@@ -230,7 +248,7 @@ class Program:
             if left < 0:
                 raise Planted(point)
 
-        twin.token_ids += [self.rng.randrange(self.alphabet) for _ in range(9)]
+        twin.extend(self.tokens(9))
         errors.fault_hook = hook
         try:
             self.catch_up(twin)
@@ -243,6 +261,10 @@ class Program:
 
     # Pieces
 
+    def tokens(self, count: int) -> list[int]:
+        """Return random tokens."""
+        return [self.rng.randrange(self.alphabet) for _ in range(count)]
+
     def pick(self) -> _Twin | None:
         """Return any open sequence."""
         return self.rng.choice(self.twins) if self.twins else None
@@ -252,7 +274,7 @@ class Program:
         length = min(length, len(twin.token_ids))
         computed = min(length, self.cache.length(twin.cache_id))
         self.cache.truncate(twin.cache_id, computed)
-        del twin.token_ids[length:]
+        twin.cut(length)
 
     def is_whole(self, twin: _Twin) -> bool:
         """Say whether all tokens are computed, and there is room for one more."""
@@ -292,12 +314,16 @@ class Program:
     def compute(self, rows: Sequence[tuple[_Twin, list[int]]], positions: Sequence[int]) -> None:
         """Store what the step's tokens are, and with a model compare what follows them."""
         if self.model is None:
-            lanes = torch.cat(
-                [
-                    _rows(twin.token_ids[: self.cache.length(twin.cache_id)] + ids)[-len(ids) :]
-                    for twin, ids in rows
-                ]
-            ).to(self.device)[:, None]
+            rows_of_step: list[bytes] = []
+            for twin, new in rows:
+                done = self.cache.length(twin.cache_id)
+                if len(twin.rows) == done:
+                    twin = _Twin(twin.cache_id, None, 0, [0] * done, twin.rows[-1:] or [])
+                    twin.extend(new)
+                    rows_of_step += twin.rows[-len(new) :]
+                else:
+                    rows_of_step += twin.rows[done : done + len(new)]
+            lanes = _tensor(rows_of_step).to(self.device)[:, None]
             for layer_index in range(len(self.spec.layers)):
                 errors.fault("doctor.layer")
                 self.cache.write(layer_index, lanes, lanes.flip(-1))
@@ -320,7 +346,7 @@ class Program:
             return
         layer_index = self.rng.randrange(len(self.spec.layers))
         key, value = self.cache.keys_values(twin.cache_id, layer_index)
-        expected = _rows(twin.token_ids[:length]).to(self.device)
+        expected = _tensor(twin.rows[:length]).to(self.device)
         is_held = ~key[:, 0, 0].isnan()
         assert bool(is_held[-1]), "the last token is not in the cache"
         assert torch.equal(key[is_held, 0], expected[is_held]), "a key of other tokens"
@@ -329,23 +355,18 @@ class Program:
 
     def check_counters(self) -> None:
         """Compare the cheap counters, after every operation."""
-        for group_index, pool in enumerate(self.cache.pools):
+        for pool in self.cache.pools:
             parts = (pool.num_free, pool.num_cached, pool.num_private, pool.num_shared)
             assert min(parts) >= 0 and not pool.held, "a negative count, or a held block"
             assert sum(parts) == pool.num_blocks, "states do not add up"
-            assert pool.num_cached + pool.num_free == sum(
-                count == 0 for count in pool.ref_counts
-            ), "reference counts"
-            assert group_index < len(self.spec.groups)
+            unused = pool.ref_counts.count(0)
+            assert pool.num_cached + pool.num_free == unused, "reference counts"
 
 
-def _rows(token_ids: Sequence[int]) -> Tensor:
-    """Return [T, LANES] integers that depend on all tokens up to each; lane 0 makes int8 exact."""
-    rows, digest = [], blake2b(digest_size=LANES)
-    for token_id in token_ids:
-        digest.update(token_id.to_bytes(4, "little"))
-        rows.append([127, *(byte & 63 for byte in digest.digest()[1:-1]), 127])
-    return torch.tensor(rows, dtype=torch.float32).reshape(-1, LANES)
+def _tensor(rows: Sequence[bytes]) -> Tensor:
+    """Return rows as [T, LANES] float32."""
+    joined = bytearray(b"".join(rows))
+    return torch.frombuffer(joined, dtype=torch.uint8).reshape(-1, LANES).float()
 
 
 def examine(seed: int, operations: int, seconds: float | None, device: str) -> Findings:

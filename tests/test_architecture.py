@@ -67,7 +67,7 @@ DOORS: dict[str, str] = {
     "tokenizers": "text/json_tokenizer.py",
     "jinja2": "text/sandbox.py",
     "subprocess": "text/sandbox.py",
-    "multiprocessing": "",
+    "multiprocessing": "doctor.py",
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",
     "platformdirs": "paths.py",
