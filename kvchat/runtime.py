@@ -475,13 +475,23 @@ class ChatRuntime:
 
         self._engine.call(share)
 
-    def rewind(self, session_id: str, num_tokens: int) -> "Future[int]":
-        """Cut a session's sequence; the result is how many tokens are resident."""
+    def rewind(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
+        """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
 
-        def cut(engine: "Engine") -> int:
-            return engine.rewind(session_id, num_tokens) if engine.is_open(session_id) else 0
+        def cut(engine: "Engine") -> tuple[int, int]:
+            if not engine.is_open(row.id):
+                if row.window is not None and row.system not in self._fixed:
+                    return 0, 0  # its sinks are not known yet
+                self._open(engine, row)
+            resident = engine.rewind(row.id, len(token_ids))
+            return resident, engine.num_restorable(row.id, token_ids) - resident
 
         return self._engine.call(cut)
+
+    def _open(self, engine: "Engine", row: SessionRow) -> None:
+        sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
+        tag = self._sessions[row.id].tag if row.id in self._sessions else ""
+        engine.open(row.id, window=row.window, sinks=sinks, label=tag)
 
     def start(
         self,
@@ -548,12 +558,10 @@ class ChatRuntime:
         if reply.is_cancelled:
             self._end(reply, FinishReason.CANCELLED, None)
             return
-        sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
-        tag = self._sessions[row.id].tag if row.id in self._sessions else ""
 
         def submit(engine: "Engine") -> None:
             if not engine.is_open(row.id):
-                engine.open(row.id, window=row.window, sinks=sinks, label=tag)
+                self._open(engine, row)
             engine.submit(request)
 
         submitted = self._engine.call(submit)

@@ -82,6 +82,22 @@ def test_forks_share_files_and_both_come_back(open_runtime: Open, tmp_path: Path
         assert runtime.stats().memory.shared_bytes > 0
 
 
+def test_going_back_after_a_restart_says_what_is_on_disk(open_runtime: Open) -> None:
+    with open_runtime() as runtime:
+        chat = runtime.new_session(window=None)
+        say(chat, LONG)
+        say(chat, "one")
+    with open_runtime() as runtime:
+        (chat,) = runtime.sessions()
+        plan = chat.rewind(turns=1)
+        assert plan.num_resident_tokens == plan.num_prefill_tokens == 0
+        assert plan.num_disk_tokens == plan.num_tokens > 0
+        say(chat, "two")
+        plan = chat.rewind(turns=1)
+        assert plan.num_resident_tokens == plan.num_tokens
+        assert plan.num_disk_tokens == 0
+
+
 def test_what_was_saved_is_there_after_kill_9(
     open_runtime: Open, tiny_model: Path, tmp_path: Path
 ) -> None:

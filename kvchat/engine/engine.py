@@ -180,6 +180,17 @@ class Engine:
             self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
         return self.cache.length(sequence.cache_id)
 
+    def num_restorable(self, owner: str, token_ids: list[int]) -> int:
+        """Return how many of these tokens an idle sequence has, or could have back from disk.
+
+        Counts what it has where its tokens are others.
+        """
+        sequence = self._find(owner)
+        computed = self.cache.token_ids(sequence.cache_id)
+        if self.residency is None or computed != token_ids[: len(computed)]:
+            return len(computed)
+        return self.residency.num_restorable(sequence, token_ids)
+
     def close(self, owner: str) -> None:
         """Forget a sequence and give its blocks back; a running generation is cancelled."""
         sequence = self._sequences.get(owner)

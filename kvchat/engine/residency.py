@@ -24,6 +24,10 @@ from kvchat.kv.stored_prefix import StoredPrefix, find_stored_prefix
 SLICE_BYTES = 8 << 20
 """About so many bytes are copied between two steps, in either direction."""
 
+FETCH_BYTES = 256 << 20
+"""A long sequence without windows is brought back in parts of so many bytes"""
+_ANY_TOKEN = -1
+"""Stands for the token that is computed in any case"""
 _Dirty = tuple[int, dict[int, int]]
 """Index of a block in its sequence, and its id in each layer group in which it is not saved"""
 
@@ -68,6 +72,7 @@ class _Restore:
 
     def __init__(self, sequence: Sequence) -> None:
         self.sequence = sequence
+        self.is_part = False
         self.found: FoundBlocks | None = None
         self.prefix: StoredPrefix | None = None
         self.staged: StagedRestore | None = None
@@ -88,12 +93,14 @@ class Residency:
         post: Callable[[Callable[[], None]], object],
         *,
         slice_bytes: int = SLICE_BYTES,
+        fetch_bytes: int = FETCH_BYTES,
     ) -> None:
         self._cache = cache
         self._store = store
         self._layout = layout
         self._post = post
         self._slice_bytes = slice_bytes
+        self._fetch_blocks = max(1, fetch_bytes // layout.block_bytes)
         # A file is one slice, so that copying its blocks out delays no step for long.
         self._file_blocks = max(1, min(MAX_BLOCKS, slice_bytes // layout.block_bytes))
         self._unsaved: dict[Sequence, None] = {}
@@ -128,7 +135,12 @@ class Residency:
         """Hand over the next blocks; return the future, None if refused, and if that was all."""
         if self._store.room_bytes <= 0:
             return None, False
-        segments, keys = self._segments(sequence, self._slice_bytes)
+        try:
+            segments, keys = self._segments(sequence, self._slice_bytes)
+        except Exception as error:
+            # Memory or a device: not saving costs prefill after a restart, and nothing else.
+            log.warning("keys and values were not saved: %s", type(error).__name__)
+            return None, True
         is_last = sum(each.num_bytes for each in segments) < self._slice_bytes
         return self._store.save(sequence.owner, segments, keys), is_last
 
@@ -277,7 +289,12 @@ class Residency:
         def tell(found: FoundBlocks) -> None:
             self._post(lambda: take(found))
 
-        wanted = [(each.key, each.groups) for each in prefix.needed]
+        needed = prefix.needed
+        visible_sets = self._cache.visible_sets_of(sequence.cache_id)
+        if all(visible.window is None for visible in visible_sets):
+            restore.is_part = len(needed) > self._fetch_blocks
+            needed = needed[: self._fetch_blocks]
+        wanted = [(each.key, each.groups) for each in needed]
         self._store.fetch(sequence.owner, wanted, tell)
         return True
 
@@ -297,12 +314,23 @@ class Residency:
             self._end(self._restore)
             self._is_tried.discard(sequence)
 
+    def num_restorable(self, sequence: Sequence, token_ids: Sequences[int]) -> int:
+        """Return how many of these tokens a sequence could have without computing any."""
+        prefix = self._look(sequence, None, [*token_ids, _ANY_TOKEN])
+        length = self._cache.length(sequence.cache_id)
+        return length if prefix is None else prefix.length
+
     def closed(self, sequence: Sequence) -> None:
         """Forget a sequence for good."""
         self.forget(sequence)
         self._unsaved.pop(sequence, None)
 
-    def _look(self, sequence: Sequence, found: FoundBlocks | None) -> StoredPrefix | None:
+    def _look(
+        self,
+        sequence: Sequence,
+        found: FoundBlocks | None,
+        token_ids: Sequences[int] | None = None,
+    ) -> StoredPrefix | None:
         """Return what pool and disk have beyond what the sequence has; or pool and `found`."""
         cache = self._cache
         state = cache.paged_sequence(sequence.cache_id)
@@ -332,7 +360,7 @@ class Residency:
 
         return find_stored_prefix(
             state,
-            sequence.token_ids,
+            sequence.token_ids if token_ids is None else token_ids,
             cache.visible_sets_of(sequence.cache_id),
             cache.block_size,
             cache.salt,
@@ -359,8 +387,11 @@ class Residency:
                     self._cache, sequence.cache_id, restore.prefix, restore.found
                 )
             if restore.staged.stage(self._slice_bytes):
-                restore.staged.publish(sequence.token_ids)
+                before = self._cache.length(sequence.cache_id)
+                has_grown = restore.staged.publish(sequence.token_ids) > before
                 self._end(restore)
+                if restore.is_part and has_grown:
+                    self._is_tried.discard(sequence)  # the next part follows
         except OutOfBlocks:
             self._end(restore)
         except Exception as error:

@@ -71,8 +71,8 @@ class SessionHost(Protocol):
     def fork(self, parent_id: str, child_id: str, num_tokens: int, tag: str) -> None:
         """Let a new session share the blocks of its parent's first tokens."""
 
-    def rewind(self, session_id: str, num_tokens: int) -> "Future[int]":
-        """Cut a session's sequence; the result is how many tokens are resident."""
+    def rewind(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
+        """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
 
     def add(self, session: "Session") -> None:
         """List a session."""

@@ -60,23 +60,32 @@ class SessionStats:
 class RewindPlan:
     """What a rewind leaves to do for the next message; figures are asked for when they are read."""
 
-    def __init__(self, num_tokens: int, resident: "Future[int]") -> None:
+    def __init__(self, num_tokens: int, known: "Future[tuple[int, int]]") -> None:
         self.num_tokens = num_tokens
-        self.num_disk_tokens = 0
-        self._resident = resident
+        self._known = known
 
     @property
     def num_resident_tokens(self) -> int:
         """Tokens whose keys and values are in the pool."""
-        try:
-            return min(self.num_tokens, self._resident.result())
-        except EngineStopped:
-            return 0
+        return self._figures()[0]
+
+    @property
+    def num_disk_tokens(self) -> int:
+        """Tokens behind these whose keys and values are read from disk."""
+        return self._figures()[1]
 
     @property
     def num_prefill_tokens(self) -> int:
         """Tokens the next message computes again before its own."""
-        return self.num_tokens - self.num_resident_tokens
+        return self.num_tokens - sum(self._figures())
+
+    def _figures(self) -> tuple[int, int]:
+        try:
+            resident, on_disk = self._known.result()
+        except EngineStopped:
+            return 0, 0
+        resident = min(self.num_tokens, resident)
+        return resident, min(self.num_tokens - resident, on_disk)
 
 
 class Session:
@@ -354,8 +363,8 @@ class Session:
             else:
                 path = self._path_before_turns(1 if turns is None else turns)
             self._move_to(path, push_undo=len(path) != len(nodes))
-            num_tokens = len(path_token_ids(path))
-            return RewindPlan(num_tokens, self._host.rewind(self.id, num_tokens))
+            token_ids = path_token_ids(path)
+            return RewindPlan(len(token_ids), self._host.rewind(self._row, token_ids))
 
     def undo(self) -> bool:
         """Take back the last rewind or regeneration; return False if there is none."""
@@ -383,7 +392,7 @@ class Session:
             if not rows:
                 raise InvalidArgument("There is no such message.")
             self._move_to(self._host.adopt(rows), push_undo=True)
-            self._host.rewind(self.id, len(path_token_ids(self._nodes())))
+            self._host.rewind(self._row, path_token_ids(self._nodes()))
 
     def delete(self) -> None:
         """Put the session away; its text stays in the store until it is purged."""

@@ -40,6 +40,7 @@ class Disk:
         digest: str = "model",
         budget: int = 64,
         slice_bytes: int = 8 << 20,
+        fetch_bytes: int = 256 << 20,
         kv_dtype: KVDtype = "auto",
         folder_bytes: int = 1 << 30,
         queue_bytes: int = 64 << 20,
@@ -75,7 +76,12 @@ class Disk:
         self.segments.open(layout)
         self.segments.flush().result()
         self.engine.residency = Residency(
-            cache, self.segments, layout, self.posted.append, slice_bytes=slice_bytes
+            cache,
+            self.segments,
+            layout,
+            self.posted.append,
+            slice_bytes=slice_bytes,
+            fetch_bytes=fetch_bytes,
         )
         return self.engine
 

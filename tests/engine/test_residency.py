@@ -282,6 +282,49 @@ def test_a_restore_gives_way_to_a_reply_that_needs_its_room(disk: Disk) -> None:
     disk.stop()
 
 
+def test_a_long_chat_comes_back_in_parts(disk: Disk) -> None:
+    layer_windows = (None, None)
+    text = save_chat(disk, 100, layer_windows=layer_windows)
+    disk.start(layer_windows=layer_windows, fetch_bytes=30_000)
+    disk.open("a")
+    sizes: list[int] = []
+    fetch = disk.segments.fetch
+
+    def counted(owner: str, wanted: Any, on_done: Any) -> None:
+        sizes.append(len(wanted))
+        fetch(owner, wanted, on_done)
+
+    disk.segments.fetch = counted  # type: ignore[method-assign]
+    reader = talk(disk, "a", [*text, 1])
+    assert sizes == [7, 7, 7, 6]
+    assert reader.events[-1].timing.num_cached_tokens == len(text) - 1
+    assert disk.num_computed == 2 + NUM_NEW - 1
+    disk.stop()
+
+
+@pytest.mark.parametrize("kind", [MemoryError, RuntimeError])
+def test_blocks_that_cannot_be_copied_out_are_not_saved_and_nobody_notices(
+    disk: Disk, kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.start(num_blocks=24)
+
+    def hook(point: str) -> None:
+        if point == "blocks.export":
+            raise kind
+
+    errors.fault_hook = hook
+    readers = []
+    for name in "abc":  # the third makes the first give way
+        disk.open(name)
+        readers.append(talk(disk, name, random_tokens(random.Random(name), 40)))
+    for reader in readers:
+        expect_solo(reader)
+    assert disk.file_names() == []
+    assert any("not saved" in line for line in caplog.messages)
+    errors.fault_hook = None
+    disk.stop()
+
+
 Damage = Callable[[Disk], None]
 
 
