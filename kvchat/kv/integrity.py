@@ -1,4 +1,4 @@
-"""check_pool() and check_sequence(): recompute from nothing what pools and tables claim.
+"""check_pool(), check_sequence(), check_report(): recompute what pools, tables, reports claim.
 
 For tests and self-checks: every count is derived a second way, and the first difference raises
 AssertionError with the name of what is wrong. Plain Python, no tensors.
@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.memory_report import MemoryReport
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import PagedSequence, chain_key
@@ -82,3 +83,28 @@ def check_sequence(
                 assert table.pool.index.entry(block) == (key, tuple(tokens)), "published tokens"
                 assert block in table.pool.index.children(parent), "children of a key"
         parent = key
+
+
+def check_report(report: MemoryReport, pools: Sequence[BlockPool], num_bytes: int) -> None:
+    """Check that a report has every block once and every byte of the pool's tensors.
+
+    num_bytes  of all tensors, scales included
+    """
+    for group_index, pool in enumerate(pools):
+        counts = dict.fromkeys(("free", "cached", "held", "private", "shared"), 0)
+        for row in report.rows:
+            if row.group_index == group_index:
+                counts[row.kind] += row.num_blocks
+                assert len(row.owners) == {"private": 1}.get(row.kind, len(row.owners)), "owners"
+                assert (len(row.owners) > 1) == (row.kind == "shared"), "owners of shared blocks"
+        assert sum(counts.values()) == pool.num_blocks, "rows of a group"
+        assert counts["private"] == pool.num_private, "private rows"
+        assert counts["shared"] == pool.num_shared, "shared rows"
+        assert counts["cached"] == pool.num_cached, "cached rows"
+    kinds = report.free_bytes + report.cached_bytes + report.held_bytes
+    kinds += report.private_bytes + report.shared_bytes
+    total = sum(row.num_bytes for row in report.rows)
+    assert total == kinds == report.pool_bytes == num_bytes, "bytes"
+    assert report.earmarked_bytes <= report.free_bytes, "earmarked bytes"
+    alone = sum(each.private_bytes for each in report.sequences)
+    assert alone == report.private_bytes, "bytes each sequence alone would free"

@@ -27,7 +27,7 @@ from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.compaction import compact
-from kvchat.kv.integrity import check_pool, check_sequence
+from kvchat.kv.integrity import check_pool, check_report, check_sequence
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
 from kvchat.kv.pool_budget import split_pool
@@ -136,6 +136,7 @@ class PagedKVCache(KVCache):
         self._num_events = 0
         self._num_views = 0
         self._num_evicted = 0
+        self._num_uses = 0
         for pool, storage in zip(self.pools, self.storages, strict=True):
             pool.on_evicted = self._count_eviction
             if storage.is_poisoning:
@@ -364,6 +365,7 @@ class PagedKVCache(KVCache):
         for table, new in zip(state.tables, blocks, strict=True):
             table.blocks += new
         state.keys = list(keys)
+        self._use(state)
         state.token_ids = list(token_ids)
         state.length = length
         self._cut(state, length)
@@ -628,6 +630,7 @@ class PagedKVCache(KVCache):
                     "copy", f"{name} copied the block it shared before writing to it", copied
                 )
             self._release_behind_window(sequence, row.start)
+            self._use(sequence)
         self._end_step(step)
 
     def _end_step(self, step: Step) -> None:
@@ -654,7 +657,8 @@ class PagedKVCache(KVCache):
     def memory(self) -> MemoryReport:
         """Return where every block is; the parts sum to the pool, to the byte."""
         block_bytes = [self._block_bytes(index) for index in range(len(self.pools))]
-        return memory_report(self.pools, block_bytes, self._sequences.values())
+        sequences = {int(number): state for number, state in self._sequences.items()}
+        return memory_report(self.pools, block_bytes, sequences)
 
     @property
     def nbytes(self) -> int:
@@ -699,18 +703,7 @@ class PagedKVCache(KVCache):
             check_pool(pool, [state.tables[group_index] for state in states])
         for state in states:
             check_sequence(state, self._visible_sets(state), self.block_size, self.salt)
-        report = self.memory()
-        assert (
-            report.pool_bytes
-            == self.nbytes
-            == (
-                report.free_bytes
-                + report.cached_bytes
-                + report.private_bytes
-                + report.shared_bytes
-                + report.held_bytes
-            )
-        ), "bytes"
+        check_report(self.memory(), self.pools, self.nbytes)
 
     # Pieces
 
@@ -718,7 +711,12 @@ class PagedKVCache(KVCache):
         sequence = SequenceId(self._next_id)
         self._next_id += 1
         self._sequences[sequence] = state
+        self._use(state)
         return sequence
+
+    def _use(self, state: PagedSequence) -> None:
+        self._num_uses += 1
+        state.last_used = self._num_uses
 
     def _at_rest(self, sequence: SequenceId) -> PagedSequence:
         """Return a sequence that may change, which none of the step in progress may."""

@@ -20,7 +20,8 @@ class PagedSequence:
     """One sequence: its committed length, and a block table per layer group.
 
     `token_ids` and `keys` are kept while every token came with its id; a sequence of bare tensors
-    has neither and is never published. `keys` holds the chained key of each full block.
+    has neither and is never published. `keys` holds the chained key of each full block. `last_used`
+    is a counter, never a clock.
     """
 
     visible: VisibleSet
@@ -30,6 +31,7 @@ class PagedSequence:
     length: int = 0
     token_ids: list[int] | None = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
+    last_used: int = 0
 
 
 @dataclass(slots=True)
