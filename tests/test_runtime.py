@@ -131,6 +131,30 @@ def test_a_pool_too_small_for_all_still_answers_everyone(tiny_model: Path) -> No
         assert len(words) == 1
 
 
+def test_sixty_four_chats_on_a_pool_for_eight_all_finish_and_know_their_place(
+    tiny_model: Path,
+) -> None:
+    sampling = SamplingParams(temperature=0, max_tokens=12)
+    text = "hello " * 30
+    # A block of 8 tokens takes 2 KiB; a chat ends with about 6 of them.
+    with ChatRuntime(
+        tiny_model, save=False, threads=1, pool_bytes=104 << 10, block_size=8
+    ) as runtime:
+        alone = runtime.new_session().send(text, sampling).wait(120).text
+        num_blocks = runtime.stats().num_blocks
+        chats = [runtime.new_session() for _ in range(64)]
+        # Different first words, so that nothing is shared.
+        replies = [chat.send(f"{place} {text}", sampling) for place, chat in enumerate(chats)]
+        places = set()
+        while any(not reply.is_finished for reply in replies):
+            places |= {place for chat in chats if (place := chat.queue_place) is not None}
+            runtime.stats()
+        assert all(reply.wait(1).num_tokens == 12 for reply in replies)
+        assert runtime.stats().num_blocks == num_blocks <= 64
+        assert any(place > 1 and length >= place for place, length in places)
+        assert runtime.new_session().send(text, sampling).wait(120).text == alone
+
+
 def test_neighbours_change_nobody_s_words(tiny_model: Path) -> None:
     sampling = SamplingParams(temperature=0.9, seed=7, max_tokens=24)
     with ChatRuntime(tiny_model, save=False, threads=1, pool_bytes=4 << 20) as runtime:
