@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, str] = {
     "train": "model kv text device training_corpus training_export durable_files",
     "training_corpus": "",
     "training_export": "model training_corpus durable_files",
-    "evaluate": "model kv text device runtime sampling_params training_corpus",
+    "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",
     "runtime": "session store engine model kv text device paths durable_files settings"
     " sampling_params clean_text",
