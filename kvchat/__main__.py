@@ -1,7 +1,5 @@
 """`python -m kvchat` is the command `kvchat`."""
 
-import sys
+from kvchat.cli import console
 
-from kvchat.cli import main
-
-sys.exit(main())
+console()

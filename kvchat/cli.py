@@ -72,6 +72,20 @@ def _bench(words: Sequence[str]) -> int:
     return sessions.main(words[1:])
 
 
+def console() -> NoReturn:
+    """Be the command: run `main` and end the process with its status.
+
+    Whatever must be stored is stored by then. A thread that still loads a model is not waited for;
+    Python's own end would pull the interpreter away under it.
+    """
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(status)
+
+
 def _fill_closed_streams() -> None:
     """Open what was closed, so that no database or model file becomes standard output."""
     for name in ("stdin", "stdout", "stderr"):

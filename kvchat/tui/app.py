@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 CLOSE_SECONDS = 10.0
+CLOSE_SECONDS_LOADING = 0.2
+"""A model that is still being loaded has nothing to save."""
 
 
 class KVChatApp(App[int], inherit_bindings=False):
@@ -170,7 +172,8 @@ def run(
             app.run()
     finally:
         if app.made_runtime is not None:
-            app.made_runtime.close(timeout=CLOSE_SECONDS)
+            is_loading = app.made_runtime.status().state == "loading"
+            app.made_runtime.close(CLOSE_SECONDS_LOADING if is_loading else CLOSE_SECONDS)
     if app.failure is not None:
-        print(clean(app.failure.sentence), file=sys.stderr)
+        print(f"kvchat: {clean(app.failure.sentence)}", file=sys.stderr)
     return app.return_code or 0
