@@ -97,6 +97,8 @@ def attend_codes(
     """
     num_keys = run.key.shape[2]
     limit = max(1, MAX_SCORES // (query.shape[1] * query.shape[2]))
+    if num_keys <= limit:
+        return _attend_some_codes(query, run, layer, visible)
     total: Part | None = None
     for first in range(0, num_keys, limit):
         count = min(limit, num_keys - first)
@@ -108,22 +110,23 @@ def attend_codes(
 
 
 def _attend_some_codes(query: Tensor, run: KVRun, layer: LayerSpec, visible: Tensor | None) -> Part:
-    assert run.key_scale is not None and run.value_scale is not None
-    num_kv_heads, num_queries = run.key.shape[1], query.shape[2]
-    q = query.float().reshape(num_kv_heads, -1, query.shape[-1])  # [K, G * n, D]
-    if run.rotary_scale is None:
-        scores = _times_codes(q, run.key) * (run.key_scale[0] * layer.scale)[:, None]
+    key, value, key_scale, value_scale, rotary_scale = run
+    assert key_scale is not None and value_scale is not None
+    _, num_kv_heads, num_keys, _ = key.shape
+    num_queries = query.shape[2]
+    q = query.float().reshape(num_kv_heads, -1, query.shape[-1]) * layer.scale  # [K, G * n, D]
+    if rotary_scale is None:
+        scores = _times_codes(q, key).mul_(key_scale[0, :, None])
     else:
         split = layer.latent_value_dim
-        compressed = _times_codes(q[..., :split], run.key[..., :split])
-        rotary = _times_codes(q[..., split:], run.key[..., split:])
-        scores = compressed.mul_((run.key_scale[0] * layer.scale)[:, None])
-        scores.addcmul_(rotary, (run.rotary_scale[0] * layer.scale)[:, None])  # [K, G * n, S]
-    scores = scores.view(num_kv_heads, -1, num_queries, scores.shape[-1])  # [K, G, n, S]
+        scores = _times_codes(q[..., :split], key[..., :split]).mul_(key_scale[0, :, None])
+        rotary = _times_codes(q[..., split:], key[..., split:])
+        scores.addcmul_(rotary, rotary_scale[0, :, None])  # [K, G * n, S]
+    scores = scores.view(num_kv_heads, -1, num_queries, num_keys)  # [K, G, n, S]
     weights, lse = _softmax(scores, layer, visible)
-    weights = (weights * run.value_scale[0][:, None, None]).flatten(1, 2)  # [K, G * n, S]
-    output = _weighted_codes(weights, run.value).view(1, -1, num_queries, run.value.shape[-1])
-    return output, lse.flatten(0, 1)[None]
+    weights = weights.view(num_kv_heads, -1, num_keys) * value_scale[0, :, None]  # [K, G * n, S]
+    output = _weighted_codes(weights, value).view(1, -1, num_queries, value.shape[-1])
+    return output, lse.view(1, -1, num_queries)
 
 
 def _times_codes(q: Tensor, codes: Tensor) -> Tensor:
@@ -134,27 +137,31 @@ def _times_codes(q: Tensor, codes: Tensor) -> Tensor:
 
 def _weighted_codes(weights: Tensor, codes: Tensor) -> Tensor:
     """Return sums [K, m, D] of codes [1, K, S, D] weighted by [K, m, S]."""
-    first, total = 0, None
-    for tile in _tiles(codes):
-        part = weights.narrow(-1, first, tile.shape[1])
-        first += tile.shape[1]
-        total = part @ tile.float() if total is None else total.baddbmm_(part, tile.float())
-    assert total is not None
+    first, *rest = _tiles(codes)
+    end = first.shape[1]
+    total = weights[..., :end] @ first.float()
+    for tile in rest:
+        start, end = end, end + tile.shape[1]
+        total.baddbmm_(weights[..., start:end], tile.float())
     return total
 
 
 def _tiles(codes: Tensor) -> tuple[Tensor, ...]:
     """Cut codes [1, K, S, D] into tiles [K, s, D]."""
-    _, num_heads, _, dim = codes.shape
-    return torch.split(codes[0], max(64, MAX_TILE_ELEMENTS // (num_heads * dim)), 1)
+    _, num_heads, num_keys, dim = codes.shape
+    size = max(64, MAX_TILE_ELEMENTS // (num_heads * dim))
+    return (codes[0],) if num_keys <= size else torch.split(codes[0], size, 1)
 
 
 def _softmax(scores: Tensor, layer: LayerSpec, visible: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return weights [..., n, S] and log-sum-exp [..., n] of scaled scores, capped and masked."""
     if layer.soft_cap is not None:
         scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)
-    if visible is not None:
-        scores = scores.masked_fill(~visible, float("-inf"))
+    if visible is None:
+        weights = scores.softmax(-1)
+        # The largest weight is exp(largest score - log-sum-exp), and never 0.
+        return weights, scores.amax(-1) - weights.amax(-1).log()
+    scores = scores.masked_fill(~visible, float("-inf"))
     # Finite, since merging two parts of which a query sees nothing would make -inf - -inf a NaN.
     lse = scores.logsumexp(-1).clamp(min=torch.finfo(scores.dtype).min)
     return (scores - lse[..., None]).exp(), lse

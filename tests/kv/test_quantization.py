@@ -342,6 +342,26 @@ def test_a_stale_code_is_loud(layer: LayerSpec) -> None:
     assert attend_run(query, stale, layer)[0].isnan().all()
 
 
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("num_tokens", [1, 5])
+def test_a_model_in_half_precision_gets_its_own_type_back(
+    layer: LayerSpec, num_tokens: int
+) -> None:
+    cache, exact = (
+        PagedKVCache(KVCacheSpec((layer,)), 4, block_size=SIZE, dtype=dtype, kv_dtype="int8")
+        for dtype in (torch.bfloat16, torch.float32)
+    )
+    query = random(num_tokens, layer.num_heads, layer.key_dim).bfloat16()
+    key = random(num_tokens, layer.num_kv_heads, layer.key_dim, seed=1).bfloat16()
+    value = key.flip(0) if layer.value_dim else None
+    cache.reserve([(cache.open(), num_tokens)])
+    exact.reserve([(exact.open(), num_tokens)])
+    found = cache.attend(0, query, key, value)
+    expected = exact.attend(0, query.float(), key.float(), None if value is None else value.float())
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, expected.bfloat16())
+
+
 def test_bytes_count_codes_and_scales() -> None:
     layer = LayerSpec(8, 2, 64, 64, scale=0.125)
     spec = KVCacheSpec((layer, layer, replace(layer, window=64)))
