@@ -13,8 +13,17 @@ import pytest
 from kvchat import errors
 from kvchat.engine.request import FinishReason
 from kvchat.engine.residency import Residency
+from kvchat.hash_model import HashModel
 from tests.engine.disk_kit import Disk
-from tests.engine.engine_kit import GREEDY, Reader, ask, random_tokens, seeds, solo_tokens
+from tests.engine.engine_kit import (
+    GREEDY,
+    VOCAB_SIZE,
+    Reader,
+    ask,
+    random_tokens,
+    seeds,
+    solo_tokens,
+)
 
 NUM_NEW = GREEDY.max_tokens or 0
 
@@ -279,6 +288,42 @@ def test_a_restore_gives_way_to_a_reply_that_needs_its_room(disk: Disk) -> None:
     disk.run()
     expect_solo(other)
     expect_solo(reader)
+    disk.stop()
+
+
+@pytest.mark.parametrize("loss", ["its own blocks", "what others left in the pool"])
+def test_what_is_lost_while_a_chat_is_staged_is_computed_again(disk: Disk, loss: str) -> None:
+    layer_windows = (None, None)
+    text = save_chat(disk, 60, layer_windows=layer_windows)
+    disk.start(layer_windows=layer_windows, slice_bytes=1)
+    disk.open("b")
+    talk(disk, "b", [*text[:20], 7])
+    disk.open("a")
+    reader = ask(disk.engine, "a", [*text, 1])
+    disk.engine.step()
+    disk.segments.flush().result()
+    disk.posted.popleft()()
+    for _ in range(3):
+        disk.engine.step()
+    cache = disk.engine.cache
+    assert cache.memory().held_bytes > 0
+    sequence = disk.engine._find("a").cache_id
+    assert cache.length(sequence) == 20
+    if loss == "its own blocks":
+        cache.shrink(sequence, cache.num_blocks)
+        assert cache.length(sequence) < 20
+    else:
+        disk.engine.close("b")
+        for pool in cache.pools:
+            pool.drop_cached()
+    disk.run()
+    expected = HashModel(VOCAB_SIZE, layer_windows)
+    tokens = list(reader.request.token_ids)
+    for token in reader.tokens:
+        logits = expected.list_logits(expected.list_states(tokens)[-1])
+        assert token == logits.index(max(logits))
+        tokens.append(token)
+    assert len(reader.tokens) == NUM_NEW
     disk.stop()
 
 
