@@ -1,8 +1,8 @@
 """What a terminal sends and what it needs back: keys, damaged input, signals.
 
-Three repairs of Textual's input, made once at start: Alt with a digit and Alt+Enter arrive as such
-on terminals without the extended key protocol, bad UTF-8 becomes a replacement character, and a
-key report with impossible numbers is skipped; each of the last two would end the app otherwise.
+Four repairs of Textual's input, made once at start: Alt with a digit and Alt+Enter arrive as such
+on terminals without the extended key protocol, bad UTF-8 becomes a replacement character, a key
+report with impossible numbers is skipped, and pasted escapes press no keys (see `paste_guard`).
 Signals end the app in order, and a watchdog gives the terminal back if the app cannot.
 """
 
@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual import _ansi_sequences, _xterm_parser
 from textual.drivers import linux_driver
-from textual.events import Key
+from textual.events import Key, Paste
+
+from kvchat.tui.paste_guard import PasteGuard, restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from textual.message import Message
 
 WATCHDOG_SECONDS = 2
 END_SIGNALS = tuple(
@@ -52,7 +56,7 @@ class _AltKey(Enum):
 
 
 def repair_input() -> None:
-    """Make the three repairs of the input parser; doing it twice changes nothing."""
+    """Make the four repairs of the input parser; doing it twice changes nothing."""
     table = cast(dict[str, Any], _ansi_sequences.ANSI_SEQUENCES_KEYS)  # read-only only in its type
     table["\x1b\r"] = (_AltKey.ENTER,)
     table["\x1b[1;3A"] = (_AltKey.UP,)
@@ -63,6 +67,7 @@ def repair_input() -> None:
     parser = _xterm_parser.XTermParser
     if parser._parse_extended_key is not _parse_extended_key:
         parser._parse_extended_key = _parse_extended_key  # type: ignore[method-assign,assignment]
+        parser.feed = _feed  # type: ignore[method-assign]
 
 
 def _forgiving_decoder(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
@@ -78,6 +83,20 @@ def _parse_extended_key(self: _xterm_parser.XTermParser, sequence: str) -> list[
         return _original_parse(self, sequence)
     except (ValueError, OverflowError):  # a code point outside Unicode
         return None
+
+
+_original_feed = _xterm_parser.XTermParser.feed
+
+
+def _feed(self: _xterm_parser.XTermParser, data: str) -> "Iterator[Message]":
+    guard: PasteGuard = vars(self).setdefault("paste_guard", PasteGuard())
+    allowed = guard.guarded(data)
+    if data and not allowed:  # held back; an empty chunk would mean the end of input
+        return
+    for message in _original_feed(self, allowed):
+        if isinstance(message, Paste):
+            message.text = restored(message.text)
+        yield message
 
 
 @contextmanager
