@@ -11,7 +11,6 @@ from typing import Literal
 
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE
-from kvchat.kv.pool_view import BlockState
 from kvchat.kv.step import PagedSequence
 
 RowKind = Literal["free", "cached", "held", "private", "shared"]
@@ -78,23 +77,20 @@ def memory_report(
 ) -> MemoryReport:
     """Count the blocks of all layer groups; `block_bytes` has the bytes of a block per group.
 
-    Looks at every entry of every table, and takes its counts from there, not from the pools' own.
+    Looks at every entry of every table; who owns a block is counted there, not in the pools.
     """
     rows: list[MemoryRow] = []
     owners_of_groups = []
     for group_index, (pool, size) in enumerate(zip(pools, block_bytes, strict=True)):
         owners = _owners(group_index, sequences)
         owners_of_groups.append(owners)
-        kinds: Counter[tuple[RowKind, tuple[int, ...]]] = Counter()
-        kinds["free", ()] = pool.num_free
-        for block in range(pool.num_blocks):
-            named = tuple(owners.get(block, ()))
-            if named:
-                kinds["private" if len(named) == 1 else "shared", named] += 1
-            elif block in pool.held:
-                kinds["held", ()] += 1
-            elif pool.state(block) is BlockState.CACHED:
-                kinds["cached", ()] += 1
+        kinds: dict[tuple[RowKind, tuple[int, ...]], int] = {
+            ("free", ()): pool.num_free,
+            ("cached", ()): pool.num_cached,
+            ("held", ()): len(pool.held),
+        }
+        for named, count in Counter(map(tuple, owners.values())).items():
+            kinds["private" if len(named) == 1 else "shared", named] = count
         rows += [
             MemoryRow(
                 group_index,

@@ -124,6 +124,7 @@ def test_a_failure_changes_nothing(point: str, number: int) -> None:
             run.cache.compact(sequence)
     finally:
         errors.fault_hook = None
+    assert not any(pool.held for pool in run.cache.pools)
     assert table_of(run.cache, sequence, 1) == before[1]
     if number == 1:
         assert table_of(run.cache, sequence, 0) == before[0]

@@ -89,6 +89,19 @@ def test_every_layer_group_must_have_the_beginning() -> None:
     assert run.cache.adopt(run.cache.open(), [1, 2, 3, 4, 5, 6, 0]) == 4
 
 
+def test_the_group_with_the_shortest_beginning_decides() -> None:
+    run = new_run(spec=KVCacheSpec((GQA, MQA)))
+    run.step([(run.cache.open(), [1, 2, 3, 4])])
+    run.step([(run.cache.open(), [1, 2, 9, 9])])
+    index = run.cache.pools[1].index
+    for block in range(20):
+        if block in index and index.entry(block)[1] == (1, 2, 3, 4):
+            index.forget(block)
+    sequence = run.cache.open()
+    assert run.cache.adopt(sequence, [1, 2, 3, 7, 7]) == 2
+    run.check_rows(sequence, [1, 2])
+
+
 def test_nothing_is_left_of_a_key_whose_blocks_are_gone() -> None:
     run = new_run()
     sequence = run.cache.open()
