@@ -151,3 +151,14 @@ async def test_two_slashes_send_a_literal_one(
         await settle(pilot)
 
     assert runtime.open_sessions[0].messages[0].text == "/etc"
+
+
+async def test_a_line_break_at_the_end_of_a_paste_is_no_line_of_its_own(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await paste(pilot, "row\n" * 40)
+
+        assert app.chat.prompt.text == "[paste 1: 40 lines]"

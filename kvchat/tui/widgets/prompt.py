@@ -129,7 +129,7 @@ class Prompt(TextArea):
         is_long = len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES
         if not is_long and clean(text) == text:
             return text
-        count = text.count("\n") + 1
+        count = text.count("\n") + (not text.endswith("\n"))
         size = f"{count} lines" if count > 1 else f"{len(text)} characters"
         chip = f"[paste {len(self._pastes) + 1}: {size}]"
         self._pastes[chip] = text
