@@ -134,3 +134,7 @@ async def test_each_command_runs_in_a_used_chat(
         text = await settle(pilot)
 
     assert "Ask anything" in text or "again" in text
+
+
+def test_no_line_of_the_help_about_blocks_is_wider_than_a_small_screen() -> None:
+    assert max(map(len, help_lines(Registry())[-8:])) <= 74

@@ -45,9 +45,12 @@ def help_lines(registry: "Registry") -> list[str]:
         "",
         "The block panel (F3)",
         "",
-        "  Every cell is a block of the KV cache. a…z: a block of one session, in its color.",
-        "  A…Z: a block being written. 2…9 and +: shared by so many sessions; a fork costs",
-        "  nothing until one side writes. ░: cached, taken when room is short. ·: free.",
+        "  Every cell is a block of the KV cache, or several when room is short.",
+        "  a…z     a block of one session, in its color",
+        "  A…Z     a block being written",
+        "  2…9 +   shared by so many sessions; a fork costs nothing until it writes",
+        "  ░       cached, taken when room is short",
+        "  ·       free",
         "  used + cached + free is always the whole pool.",
     ]
     return lines[1:]
