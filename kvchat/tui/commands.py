@@ -307,7 +307,7 @@ class Registry:
         ]  # fmt: skip
         if where == "message":
             pairs = [(key, "back" if word == "stop" else word) for key, word in pairs]
-            pairs.insert(0, ("j k", "move"))
+            pairs[:0] = [("j k", "move"), ("← →", "versions")]
             pairs.sort(key=lambda pair: pair[1] == "back")
         return pairs
 

@@ -119,8 +119,7 @@ def fork(chat: "ChatScreen", args: str) -> None:
     forked.last_tips.update(source.last_tips)
     chat.show_session(forked)
     chat.notice(
-        f"{forked.session.tag} goes on from here; it shares every block with"
-        f" {source.session.tag}, nothing was copied."
+        f"{forked.session.tag} shares every block with {source.session.tag}; nothing was copied."
     )
 
 
@@ -175,12 +174,15 @@ def set_sampling(chat: "ChatScreen", args: str) -> None:
         chat.notice(", ".join(words), seconds=12)
         return
     name, _, value = args.replace("=", " ", 1).partition(" ")
-    session.set_sampling(session.sampling.with_values({name: parse_value(value.strip())}))
+    parsed = parse_value(value.strip())
+    if name == "stop" and parsed is not None:
+        parsed = (value.strip().strip("\"'"),)
+    session.set_sampling(session.sampling.with_values({name: parsed}))
     chat.notice(f"{name} is {value.strip()} from the next reply on.")
 
 
 def parse_value(text: str) -> object:
-    """Return what the user typed as a number, a tuple for stop strings, or nothing."""
+    """Return what the user typed as a number, as text, or nothing."""
     if text.lower() in ("", "none", "off", "auto"):
         return None
     for kind in (int, float):
@@ -188,7 +190,7 @@ def parse_value(text: str) -> object:
             return kind(text)
         except ValueError:
             continue
-    return (text.strip("\"'"),)
+    return text.strip("\"'")
 
 
 def system_prompt(chat: "ChatScreen", args: str) -> None:
@@ -217,6 +219,10 @@ def window(chat: "ChatScreen", args: str) -> None:
         name, has_value, value = word.rpartition("=")
         if has_value and name == "sinks" and value.isdecimal():
             sinks = int(value)
+        elif word.isdecimal() and size is not None:
+            raise InvalidArgument(
+                f"A window is one number; write /window {size} sinks={word[:40]}."
+            )
         elif word.isdecimal() and int(word):
             size = int(word)
         elif word != "off":

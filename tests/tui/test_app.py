@@ -214,7 +214,7 @@ async def test_fork_shows_a_second_session_that_shares_blocks(
 
     assert "B other way" in text
     assert "← A" in text
-    assert "B goes on from here; it shares every block with A" in text
+    assert "B shares every block with A; nothing was copied." in text
     assert " 8 rows − 4 shared = 4 used" in text
     assert "+ 0 cached + 60 free = 64" in text
     assert "2222····" in text
@@ -555,3 +555,97 @@ async def test_a_remapped_key_runs_its_command(
 def test_the_app_is_imported_without_torch() -> None:
     code = "import sys, kvchat.tui.app; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_second_number_after_window_is_refused_and_opens_nothing(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime()
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "/window 64 4")
+        text = await settle(pilot)
+
+    assert "/window 64 sinks=4" in text
+    assert len(runtime.open_sessions) == 1
+
+
+async def test_a_word_where_a_number_belongs_is_shown_as_it_was_typed(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime()
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "/set temperature abc")
+        refused = await settle(pilot)
+        await say(pilot, "/set stop END")
+
+    assert "temperature is 'abc', but" in refused
+    assert runtime.open_sessions[0].sampling.stop == ("END",)
+
+
+async def test_a_sentence_too_long_for_the_status_line_is_shown_whole(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    async with make_app(make_runtime()).run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        await say(pilot, "/set foo=1")
+        text = await settle(pilot)
+
+    words = " ".join(text.replace("▌", " ").split())
+    assert "'foo' is no sampling parameter" in words
+    assert "top_p." in words
+
+
+async def test_undo_of_a_delete_takes_its_offer_away(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["x"])
+    async with make_app(runtime).run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        await say(pilot, "keep me")
+        runtime.finish_all()
+        await settle(pilot)
+        await say(pilot, "/delete")
+        await pilot.press("enter")
+        offered = await settle(pilot)
+        await say(pilot, "/undo")
+        back = await settle(pilot)
+
+    assert "Deleted “keep me”" in offered
+    assert "Deleted “keep me”" not in back
+
+
+async def test_the_sidebar_is_up_to_date_when_it_comes_back(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["one two three four five six seven"])
+    async with make_app(runtime).run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        await say(pilot, "go")
+        runtime.step(2)
+        running = await settle(pilot)
+        await pilot.resize_terminal(80, 24)
+        runtime.finish_all()
+        await settle(pilot)
+        await pilot.resize_terminal(140, 40)
+        text = await settle(pilot)
+
+    assert "●" in running
+    assert "●" not in text
+
+
+async def test_the_footer_names_the_keys_for_versions_on_a_message(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["x"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "go")
+        runtime.finish_all()
+        await settle(pilot)
+        await pilot.press("alt+up")
+        text = await settle(pilot)
+
+    assert "← → versions" in text.splitlines()[-1]
+    assert "esc back" in text.splitlines()[-1]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import thread_time
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -206,8 +207,12 @@ class ChatScreen(Screen[None]):
         return again
 
     def notice(self, sentence: str, style: str = "", seconds: float = 4.0) -> None:
-        """Say one sentence in the status line; errors stay longer."""
+        """Say one sentence in the status line; errors stay longer, and are shown whole."""
         seconds = max(seconds, 8.0) if style == "error" else seconds
+        is_long = cell_len(sentence) + 2 > self.status.size.width
+        if style == "error" and is_long and self.footer.display:
+            self.app.notify(safe_line(sentence), severity="error", timeout=seconds)
+            return
         self._notice = (safe_line(sentence), style, self.app.clock() + seconds)
         self.draw_status()
 
@@ -357,6 +362,7 @@ class ChatScreen(Screen[None]):
         session_id, _ = self.state.deleted.popitem()
         if session_id not in self.state.views:
             return False
+        self.app.clear_notifications()  # among them the offer that was just taken
         self.show_session(self.state.views[session_id])
         self.notice("The session is back.")
         return True

@@ -57,6 +57,11 @@ class LineWidget(Widget):
         super().notify_style_update()
         self._drawn_size = (-1, -1)
 
+    def on_show(self) -> None:
+        """Draw what changed while it was hidden: nothing was repainted then."""
+        self._drawn_size = (-1, -1)
+        self.refresh()
+
     def render_line(self, y: int) -> Strip:
         """Return one line in the colours of the theme."""
         size = self.content_size
