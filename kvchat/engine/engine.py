@@ -422,6 +422,9 @@ class Engine:
             if self._is_draining and self._running:
                 return
             sequence = min(ready, key=self._place_in_line)
+            first = None if self.residency is None else self.residency.lacks_room
+            if first is not None and self._place_in_line(first) < self._place_in_line(sequence):
+                return
             self.cache.adopt(sequence.cache_id, sequence.token_ids)
             if self.residency is not None and self.residency.begin(sequence):
                 continue

@@ -107,6 +107,8 @@ class Residency:
         self._restore: _Restore | None = None
         self._in_line: set[Sequence] = set()
         self._is_tried: set[Sequence] = set()
+        self.lacks_room: Sequence | None = None
+        """The sequence whose blocks were read and have no room yet: nobody behind it is admitted"""
 
     # Saving
 
@@ -381,7 +383,9 @@ class Residency:
                     self._end(restore)
                     return
                 need = StagedRestore.num_taken(self._cache, restore.prefix, restore.found)
-                if not make_room(need, sequence) and not is_idle:
+                has_room = make_room(need, sequence)
+                self.lacks_room = None if has_room or is_idle else sequence
+                if self.lacks_room is not None:
                     return  # running sequences will give back blocks
                 restore.staged = StagedRestore(
                     self._cache, sequence.cache_id, restore.prefix, restore.found
@@ -402,6 +406,6 @@ class Residency:
     def _end(self, restore: _Restore) -> None:
         if restore.staged is not None:
             restore.staged.abandon()
-        self._restore = None
+        self._restore = self.lacks_room = None
         self._is_tried.add(restore.sequence)
         self._in_line.clear()

@@ -189,6 +189,38 @@ def test_a_chat_larger_than_what_is_left_is_computed_when_there_is_room(disk: Di
     disk.stop()
 
 
+def test_a_chat_that_waits_for_room_is_not_overtaken_for_ever(disk: Disk) -> None:
+    text = save_chat(disk, 60, num_blocks=24)
+    disk.start(num_blocks=24)
+    names = [f"b{number}" for number in range(24)]
+    for name in ["a", *names]:
+        disk.open(name)
+    others: list[Reader] = []
+
+    def one_more() -> None:
+        name = names[len(others)]
+        others.append(ask(disk.engine, name, [len(others), 2, 3, 4, 5, 6, 7]))
+        for _ in range(2):  # there are always some who run
+            disk.engine.step()
+            disk.engine.cache.check_integrity()
+
+    for _ in range(5):
+        one_more()
+    reader = ask(disk.engine, "a", [*text, 1])
+    disk.engine.step()
+    disk.segments.flush().result()
+    disk.posted.popleft()()
+    num_behind = 0
+    while len(others) < len(names):
+        one_more()
+        num_behind += not reader.events
+    assert num_behind < 8
+    disk.run()
+    for each in (reader, *others):
+        expect_solo(each)
+    disk.stop()
+
+
 def test_others_stream_while_a_chat_waits_for_the_disk(disk: Disk) -> None:
     text = save_chat(disk, 40)
     disk.start()
