@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from enum import Enum
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from textual.message import Message
 
-WATCHDOG_SECONDS = 2
+WATCHDOG_SECONDS = 2.0
+WAKE_SECONDS = 1.0
 END_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
 )
@@ -104,27 +106,33 @@ def end_signals(end: Callable[[int], None]) -> "Iterator[None]":
     """While inside, an ending signal calls `end(128 + number)`; leaving is enforced in time.
 
     `end` is called between two instructions of the main thread and must only hand the wish on.
-    If the app has not gone `WATCHDOG_SECONDS` later, SIGALRM restores the terminal and exits.
+    If the app has not gone `WATCHDOG_SECONDS` later, the terminal is restored and the process ends.
+
+    The system may hand a signal to any thread, and Python handles it only when the main one wakes;
+    that one may wait for ever to write to a terminal that is gone. So SIGALRM wakes it each second.
     """
     attributes = _terminal_attributes()
     status = 0
+    deadline = float("inf")
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        nonlocal status
+        nonlocal status, deadline
         status = 128 + number
-        signal.alarm(WATCHDOG_SECONDS)
+        deadline = min(deadline, monotonic() + WATCHDOG_SECONDS)
         end(status)
 
     def on_alarm(_number: int, _frame: FrameType | None) -> None:
-        restore_terminal(attributes)
-        os._exit(status)
+        if monotonic() >= deadline:
+            restore_terminal(attributes)
+            os._exit(status)
 
     previous = {number: signal.signal(number, on_signal) for number in END_SIGNALS}
     previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, WAKE_SECONDS, WAKE_SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from textual import events
 from textual._xterm_parser import XTermParser
 
+from kvchat.tui import terminal
 from kvchat.tui.terminal import repair_input
 
 CHILD = """
@@ -121,3 +123,49 @@ def test_a_signal_gives_the_terminal_back(number: signal.Signals) -> None:
             assert mode in box.output
     finally:
         box.close()
+
+
+def test_a_signal_that_another_thread_receives_ends_the_app_though_it_waits_for_a_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it is when a terminal is gone that nobody has read: SIGHUP goes to the writing thread."""
+    monkeypatch.setattr(terminal, "WAKE_SECONDS", 0.05)
+    ends: list[int] = []
+    held = threading.Lock()
+    held.acquire()
+
+    def end(status: int) -> None:
+        ends.append(status)
+        held.release()
+
+    def receive() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+
+    receiver = threading.Timer(0.05, receive)
+    with terminal.end_signals(end):
+        receiver.start()
+        assert held.acquire(timeout=20)
+    receiver.join()
+    assert ends == [128 + signal.SIGHUP]
+
+
+def test_ending_signals_mean_what_they_meant_once_the_app_has_gone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with terminal.end_signals(lambda status: None):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_app_that_does_not_go_is_ended() -> None:
+    program = """
+import os, signal, time
+from kvchat.tui import terminal
+terminal.WATCHDOG_SECONDS = terminal.WAKE_SECONDS = 0.05
+with terminal.end_signals(lambda status: None):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert b"\x1b[?1049l" in done.stderr
