@@ -20,7 +20,7 @@ class FreeExtents:
         self._start_by_end = {num_blocks: 0} if num_blocks else {}
         self._by_length = [(num_blocks, 0)] if num_blocks else []
         self._headroom = headroom
-        self._earmarks: dict[int, int] = {}  # first id -> first id behind; inside free runs
+        self._earmarks: dict[int, int] = {}  # start of a free run -> first id that is open again
         self.num_free = num_blocks
 
     def take(self, count: int, *, after: int | None = None) -> list[int]:
@@ -37,7 +37,7 @@ class FreeExtents:
         if after is not None and after + 1 in self._length_at:
             start = after + 1
             self._earmarks.pop(start, None)  # its own
-            taken += self._cut(start, start, min(count, self._open_length(start)))
+            taken += self._cut(start, start, min(count, self._length_at[start]))
         while len(taken) < count:
             missing = count - len(taken)
             runs = self._open_runs()
@@ -91,31 +91,18 @@ class FreeExtents:
         """Return the start of the run a free block lies in."""
         return max(start for start in self._length_at if start <= block)
 
-    def _open_length(self, start: int) -> int:
-        """Return how many ids from the start of a run on are not earmarked."""
-        behind = start + self._length_at[start]
-        return min([behind, *(first for first in self._earmarks if first >= start)]) - start
-
     def _open_runs(self) -> list[tuple[int, int]]:
         """Return (length, first id) of what is free and not earmarked."""
-        marks = sorted(self._earmarks.items(), reverse=True)
         runs = []
-        for start, length in self.extents():
-            end = start + length
-            while marks and marks[-1][0] < end:
-                first, behind = marks.pop()
-                if first > start:
-                    runs.append((first - start, start))
-                start = behind
-            if start < end:
-                runs.append((end - start, start))
+        for start, length in self._length_at.items():
+            first = self._earmarks.get(start, start)
+            if first < start + length:
+                runs.append((start + length - first, first))
         return runs
 
     def _set_aside(self, start: int) -> None:
         if self._headroom and start in self._length_at:
-            length = min(self._headroom, self._open_length(start))
-            if length > 0:
-                self._earmarks[start] = start + length
+            self._earmarks[start] = start + min(self._headroom, self._length_at[start])
 
     def _cut(self, extent: int, first: int, count: int) -> list[int]:
         """Take `count` ids from `first` on out of the run that starts at `extent`."""

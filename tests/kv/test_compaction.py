@@ -205,6 +205,20 @@ def test_between_turns_only_blocks_on_disk_make_room() -> None:
     cache.check_integrity()
 
 
+def test_the_block_that_stays_of_two_equal_ones_outlives_the_children_of_both() -> None:
+    spec = KVCacheSpec((GQA,))
+    run = PagedRun(PagedKVCache(spec, 20, block_size=SIZE), TokenTensors(spec))
+    first, second = run.cache.open(), run.cache.open()
+    run.feed(first, [0, 1, 2, 3, 4, 4, 4, 4])
+    kept = table_of(run.cache, first)[0]
+    run.cache.release(first)
+    run.feed(second, [0, 1, 2, 3, 5, 5, 5, 5])  # computed again, though it could be found
+    child = table_of(run.cache, second)[1]
+    run.cache.release(second)
+    assert run.cache.pools[0].cached_blocks()[1:] == [child, kept]
+    run.cache.check_integrity()
+
+
 def test_of_two_equal_blocks_nobody_uses_one_is_freed() -> None:
     spec = KVCacheSpec((GQA,))
     run = PagedRun(PagedKVCache(spec, 20, block_size=SIZE), TokenTensors(spec))

@@ -116,6 +116,7 @@ def test_random_programs_equal_a_set_of_free_ids(seed: int) -> None:
         assert {block for first, length in runs for block in range(first, first + length)} == ids
         assert all(first + length < behind for (first, length), (behind, _) in pairwise(runs))
         assert free.num_free == len(ids)
+        assert free._earmarks.keys() <= dict(runs).keys()
         marked = [b for first, behind in free._earmarks.items() for b in range(first, behind)]
         assert len(marked) == len(set(marked)) == free.num_earmarked
         assert set(marked) <= ids
