@@ -183,8 +183,8 @@ def test_settings_that_make_no_sense_are_refused_with_the_name_of_their_file(
 def test_what_an_error_quotes_cannot_command_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    sentence = refusal(capsys, "-p", "Hi", "--seed", "\x1b[2J\udcff")
-    assert "\x1b" not in sentence and "\udcff" not in sentence
+    sentence = refusal(capsys, "\x1b[2J", "\udcff\u202e")
+    assert "␛[2J ⟨DCFF⟩⟨RLO⟩" in sentence
 
 
 @pytest.mark.parametrize(

@@ -313,6 +313,19 @@ def test_what_only_the_engine_can_refuse_has_its_own_sentence_and_status(
     assert err == f"kvchat: {found['error']}\n"
 
 
+def test_an_engine_that_stops_in_the_middle_ends_with_a_status_of_its_own(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(engine: object) -> None:
+        raise AssertionError("secret")
+
+    monkeypatch.setattr("kvchat.engine.engine.Engine.step", step)
+    assert main(["-p", "Hi", "--model", str(tiny_model), "--json"]) == 70
+    out, err = capsys.readouterr()
+    assert json.loads(out)["code"] == "engine_stopped"
+    assert "Traceback" not in err and "secret" not in err
+
+
 def test_weights_that_cannot_be_loaded_end_with_the_status_of_a_bad_model(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
