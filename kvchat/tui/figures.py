@@ -72,9 +72,11 @@ def _field_lines(record: object, indent: str = "  ") -> list[str]:
     lines: list[str] = []
     for field in fields(record):
         value = getattr(record, field.name)
-        name = field.name.replace("_", " ")
+        name = field.name.removeprefix("num_").replace("_", " ")
         if is_dataclass(value):
             lines += [f"{indent}{name}:", *_field_lines(value, indent + "  ")]
+        elif isinstance(value, int) and name.endswith(" bytes"):
+            lines.append(f"{indent}{name.removesuffix(' bytes')}: {value / 2**20:.1f} MiB")
         elif isinstance(value, float):
             lines.append(f"{indent}{name}: {value:.1f}")
         elif isinstance(value, int) and not isinstance(value, bool):
