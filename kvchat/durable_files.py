@@ -181,7 +181,8 @@ class DataDirLock:
             raise DataDirInUse(f"Already open in {who}. Use --data-dir or --no-save.") from error
 
     def _cannot_lock(self, error: OSError) -> NotSaving:
-        return NotSaving(f"Cannot lock {self.path}: {(error.strerror or str(error)).lower()}.")
+        reason = (error.strerror or str(error)).lower()
+        return NotSaving(f"Cannot lock {self.path}: {reason}. Use --data-dir or --no-save.")
 
     def release(self) -> None:
         """Let others in; a second call does nothing."""

@@ -127,7 +127,7 @@ def spoken_errors(path: Path | None) -> Iterator[None]:
             raise damaged(path) from error
         if number == sqlite3.SQLITE_FULL:
             raise NotSaving(
-                "Disk full: this was not saved. Free space, or continue without saving."
+                "Disk full: this was not saved. Free space, or start kvchat with --no-save."
             ) from error
         raise _not_saving(path, str(error)) from error
     except OSError as error:
@@ -136,5 +136,5 @@ def spoken_errors(path: Path | None) -> Iterator[None]:
 
 def _not_saving(path: Path | None, reason: str) -> NotSaving:
     return NotSaving(
-        f"Cannot write {path}: {reason}. This was not saved; free the way, or go on without saving."
+        f"Cannot write {path}: {reason}. This was not saved; start kvchat with --no-save to go on."
     )
