@@ -150,6 +150,8 @@ def _print_keys(arguments: Sequence[str]) -> int:
 def _open_app(options: argparse.Namespace, settings: Settings, text: str) -> int:
     if not sys.stdin.isatty():
         raise InvalidArgument("The app needs a terminal for input; use kvchat -p for pipes.")
+    if os.environ.get("TERM") == "dumb":
+        raise InvalidArgument('TERM is dumb; use kvchat -p "your text".')
     if options.system is not None:
         raise InvalidArgument("--system goes with -p; in the app, write /system and the text.")
     from dataclasses import replace

@@ -34,6 +34,7 @@ def settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("kvchat.paths.settings_path", lambda: path)
     monkeypatch.setattr("kvchat.paths.log_dir", lambda: tmp_path / "log")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    monkeypatch.setenv("TERM", "xterm-256color")
     return path
 
 
@@ -295,3 +296,13 @@ def test_a_full_disk_behind_the_answer_is_told(tmp_path: Path) -> None:
         )
     assert found.returncode == 74
     assert found.stderr == "kvchat: Cannot write the answer: No space left on device.\n"
+
+
+def test_a_terminal_that_cannot_draw_the_app_is_told_of_print_mode(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+
+    assert desk.run() == 2
+    assert not desk.opened
+    assert 'TERM is dumb; use kvchat -p "your text".' in capsys.readouterr().err
