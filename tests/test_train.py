@@ -105,14 +105,14 @@ def test_no_gradient_is_computed_while_the_pause_file_exists(
 
     def wait(seconds: float) -> None:
         waits.append(seconds)
-        if len(waits) == 3:
-            pause_file.unlink()
+        if len(waits) >= 3:  # both workers wait
+            pause_file.unlink(missing_ok=True)
 
     monkeypatch.setattr("time.sleep", wait)
     trainer = make_trainer(tiny_run, tmp_path, pause_file=pause_file)
     trainer.step()
     trainer.close()
-    assert len(waits) == 3
+    assert len(waits) >= 3
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
