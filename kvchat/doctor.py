@@ -3,8 +3,9 @@
 A program opens, appends, forks, rewinds, evicts, cancels, saves, restores and fails at random, over
 pools that are mostly full, block sizes and windows of all kinds, in float32 and int8. Most programs
 store rows that are a hash of all tokens before them and read them back through the block tables;
-the others run HashModel through real attention, where one wrong slot changes the next token. Both
-compare with plain lists. Every program has its own seed, so a violation can be replayed alone.
+some also attend to them and compare with dense attention; others run HashModel, where one wrong
+slot changes the next token. The oracles are plain lists. Every program has its own seed, so a
+violation can be replayed alone.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from kvchat.errors import OutOfBlocks
 from kvchat.hash_model import HashModel
 from kvchat.kv.block_table import HOLE
 from kvchat.kv.cache import SequenceId
+from kvchat.kv.contiguous import dense_attention
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, LayerSpec
 from kvchat.kv.staged_restore import StagedRestore, export_group
@@ -100,6 +102,7 @@ class Program:
         self.findings = findings
         rng = self.rng
         self.model = HashModel() if seed % ATTENTION_EVERY == 0 else None
+        self.is_dense = seed % ATTENTION_EVERY == ATTENTION_EVERY // 2
         self.block_size = rng.choice((1, 4, 8, 16, 32))
         num_blocks = rng.choice((8, 16, 32, 64, 256)) * max(1, 8 // self.block_size)
         layer = LayerSpec(1, 1, LANES, LANES, 1.0)
@@ -375,19 +378,7 @@ class Program:
     def compute(self, rows: Sequence[tuple[_Twin, list[int]]], positions: Sequence[int]) -> None:
         """Store what the step's tokens are, and with a model compare what follows them."""
         if self.model is None:
-            rows_of_step: list[bytes] = []
-            for twin, new in rows:
-                done = self.cache.length(twin.cache_id)
-                if len(twin.rows) == done:
-                    twin = _Twin(twin.cache_id, None, 0, [0] * done, twin.rows[-1:] or [])
-                    twin.extend(new)
-                    rows_of_step += twin.rows[-len(new) :]
-                else:
-                    rows_of_step += twin.rows[done : done + len(new)]
-            lanes = _tensor(rows_of_step).to(self.device)[:, None]
-            for layer_index in range(len(self.spec.layers)):
-                errors.fault("doctor.layer")
-                self.cache.write(layer_index, lanes, lanes.flip(-1))
+            self.store(rows)
             return
         ids = torch.tensor([token_id for _, new in rows for token_id in new], device=self.device)
         ends = torch.tensor([len(new) for _, new in rows]).cumsum(0) - 1
@@ -398,6 +389,35 @@ class Program:
             state = self.model.list_states(token_ids, twin.window, twin.sinks)[-1]
             assert row == self.model.list_logits(state), "attention saw other tokens"
             self.findings.tokens_compared += 1
+
+    def store(self, rows: Sequence[tuple[_Twin, list[int]]]) -> None:
+        """Store the rows of the step's tokens; a dense program attends and compares as well."""
+        whole = []  # of each sequence, all rows after the step
+        for twin, new in rows:
+            after = _Twin(twin.cache_id, None, 0, list(twin.token_ids), list(twin.rows))
+            done = self.cache.length(twin.cache_id)
+            if len(twin.rows) == done:
+                after.extend(new)
+            whole.append(_tensor(after.rows[: done + len(new)]).to(self.device)[:, None])
+        lanes = torch.cat([all_[-len(new) :] for all_, (_, new) in zip(whole, rows, strict=True)])
+        for layer_index, layer in enumerate(self.spec.layers):
+            errors.fault("doctor.layer")
+            if not self.is_dense:
+                self.cache.write(layer_index, lanes, lanes.flip(-1))
+                continue
+            query = (lanes.roll(3, -1) - 32) / 4096  # [T, 1, LANES]
+            output = self.cache.attend(layer_index, query, lanes, lanes.flip(-1))
+            first = 0
+            for all_, (twin, new) in zip(whole, rows, strict=True):
+                mine = slice(first, first + len(new))
+                expected = dense_attention(
+                    query[mine], all_, all_.flip(-1), layer, window=twin.window, sinks=twin.sinks
+                )
+                assert torch.allclose(output[mine], expected, rtol=1e-4, atol=1e-3), (
+                    "attention differs from dense attention"
+                )
+                self.findings.tokens_compared += len(new)
+                first += len(new)
 
     def read(self, twin: _Twin) -> None:
         """Compare every resident row of one layer with the hash of the tokens before it."""
@@ -439,7 +459,7 @@ def examine(seed: int, operations: int, seconds: float | None, device: str) -> F
             break
         program = Program(seed, device, findings)
         findings.programs += 1
-        findings.attention_programs += program.model is not None
+        findings.attention_programs += program.model is not None or program.is_dense
         try:
             program.run(OPERATIONS_PER_PROGRAM)
         except Exception as error:

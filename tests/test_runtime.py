@@ -158,6 +158,32 @@ def test_sixty_four_chats_on_a_pool_for_eight_all_finish_and_know_their_place(
         assert runtime.new_session().send(text, sampling).wait(120).text == alone
 
 
+def test_two_chats_with_one_system_prompt_share_it_without_asking(tiny_model: Path) -> None:
+    system = "You are a very patient teacher of geography, history and also of music. " * 3
+    with ChatRuntime(tiny_model, save=False, threads=1, pool_bytes=4 << 20) as runtime:
+        runtime.new_session(system=system).send("hello", GREEDY).wait(60)
+        reply = runtime.new_session(system=system).send("something else", GREEDY)
+        reply.wait(60)
+        assert reply.num_cached_tokens >= 32
+        memory = runtime.stats().memory
+        assert memory.shared_bytes >= memory.pool_bytes // runtime.stats().num_blocks
+
+
+def test_a_fifth_of_the_pool_is_freed_of_what_is_on_disk(tiny_model: Path, tmp_path: Path) -> None:
+    with ChatRuntime(
+        tiny_model, data_dir=tmp_path, threads=1, pool_bytes=104 << 10, block_size=8
+    ) as runtime:
+        for place in range(14):
+            chat = runtime.new_session()
+            chat.send(f"{place} " + "hello " * 30, GREEDY).wait(60)
+            chat.save()
+            runtime.release(chat.id)
+        assert runtime.stats().memory.cached_bytes > 0
+        chat.send("hi", GREEDY).wait(60)
+        memory = runtime.stats().memory
+        assert memory.free_bytes >= memory.pool_bytes // 5 - 3 * 2048
+
+
 def test_neighbours_change_nobody_s_words(tiny_model: Path) -> None:
     sampling = SamplingParams(temperature=0.9, seed=7, max_tokens=24)
     with ChatRuntime(tiny_model, save=False, threads=1, pool_bytes=4 << 20) as runtime:

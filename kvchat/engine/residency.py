@@ -96,6 +96,7 @@ class Residency:
         fetch_bytes: int = FETCH_BYTES,
     ) -> None:
         self._cache = cache
+        cache.is_on_disk = lambda key, group: bool(store.groups(key) >> group & 1)
         self._store = store
         self._layout = layout
         self._post = post
