@@ -56,6 +56,16 @@ class SequenceStats:
     queue_length: int
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeCost:
+    """Where the tokens of a sequence are: in the pool, only on disk, or to be computed again."""
+
+    owner: str
+    num_resident_tokens: int
+    num_disk_tokens: int
+    num_prefill_tokens: int
+
+
 class Engine:
     """Continuous batching over one model and one paged cache.
 
@@ -190,6 +200,23 @@ class Engine:
         if self.residency is None or computed != token_ids[: len(computed)]:
             return len(computed)
         return self.residency.num_restorable(sequence, token_ids)
+
+    def resume_costs(self) -> list[ResumeCost]:
+        """Return for every open sequence where its tokens are; looks up each saved block."""
+        costs = []
+        for sequence in self._sequences.values():
+            resident = self.cache.length(sequence.cache_id)
+            restorable = self.num_restorable(sequence.owner, sequence.token_ids)
+            num_tokens = len(sequence.token_ids)
+            costs.append(
+                ResumeCost(
+                    sequence.owner,
+                    resident,
+                    max(0, restorable - resident),
+                    num_tokens - max(resident, restorable),
+                )
+            )
+        return costs
 
     def close(self, owner: str) -> None:
         """Forget a sequence and give its blocks back; a running generation is cancelled."""

@@ -161,6 +161,25 @@ def test_an_evicted_chat_comes_back_from_disk(disk: Disk) -> None:
     disk.stop()
 
 
+def test_every_token_is_resident_on_disk_or_to_be_computed(disk: Disk) -> None:
+    disk.start(num_blocks=200)
+    for owner, count in (("a", 40), ("b", 61)):
+        disk.open(owner)
+        talk(disk, owner, random_tokens(random.Random(count), count))
+    saved = disk.engine.save("a")
+    assert saved is not None and saved.result()
+    evicted = disk.engine._sequences["a"]
+    disk.engine.cache.shrink(evicted.cache_id, 200)
+    disk.engine.cache.pools[0].drop_cached()
+    costs = {cost.owner: cost for cost in disk.engine.resume_costs()}
+    for owner in ("a", "b"):
+        cost, tokens = costs[owner], len(disk.engine._sequences[owner].token_ids)
+        parts = (cost.num_resident_tokens, cost.num_disk_tokens, cost.num_prefill_tokens)
+        assert sum(parts) == tokens and min(parts) >= 0
+    assert costs["a"].num_resident_tokens == 0 and costs["a"].num_disk_tokens > 0
+    assert costs["b"].num_disk_tokens == 0 and costs["b"].num_prefill_tokens <= 1
+
+
 def test_a_chat_comes_back_into_a_pool_that_others_fill(disk: Disk) -> None:
     text = save_chat(disk, 60, num_blocks=24)
     disk.start(num_blocks=24)
