@@ -26,7 +26,8 @@ from kvchat.errors import (
     PoolTooSmall,
     SessionNotFound,
 )
-from kvchat.kv.paged_cache import PagedKVCache, PagedStep
+from kvchat.kv.paged_cache import PagedKVCache
+from kvchat.kv.paged_step import PagedStep
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -606,7 +607,8 @@ class Engine:
         if visible.window is None and num_tokens >= self.context_tokens:
             raise ContextTooLong(
                 f"The prompt has {num_tokens} tokens, but the model's context holds "
-                f"{self.context_tokens}; rewind, or set a window."
+                f"{self.context_tokens}; rewind, or give the session a window "
+                "(/window 1024 in the app)."
             )
         needed = num_tokens // size + 1
         if visible.window is not None:

@@ -122,6 +122,11 @@ class Session:
         return self._row.title or "New chat"
 
     @property
+    def has_title(self) -> bool:
+        """Whether it has a title of its own: a given one, or the first words said."""
+        return bool(self._row.title)
+
+    @property
     def system(self) -> str | None:
         """System prompt, fixed for the session."""
         return self._row.system
@@ -200,6 +205,9 @@ class Session:
         with self._host.lock:
             num_tokens = self._num_tokens()
         reply = self._reply
+        num_prefilled = 0
+        if reply is not None and reply.prefill_tokens_per_second:  # else nothing was computed yet
+            num_prefilled = reply.num_prompt_tokens - reply.num_cached_tokens
         num_blocks, num_shared = self._host.num_blocks(self.id)
         num_seen = num_tokens
         if self._row.window is not None:
@@ -207,7 +215,7 @@ class Session:
         return SessionStats(
             num_tokens,
             reply.num_cached_tokens if reply is not None else 0,
-            reply.num_prompt_tokens - reply.num_cached_tokens if reply is not None else 0,
+            num_prefilled,
             reply.num_generated_tokens if reply is not None else 0,
             reply.prefill_tokens_per_second if reply is not None else 0.0,
             reply.decode_tokens_per_second if reply is not None else 0.0,
@@ -241,10 +249,11 @@ class Session:
     def set_window(self, window: int | None, sinks: int | None = None) -> None:
         """Let the model see the first `sinks` and the last `window` tokens; None sees all.
 
+        `sinks` None leaves them as they are, which for most sessions is the system prompt.
         What a token saw is part of its keys and values, so the next message reads the whole chat
         again. Raises SessionBusy while a reply runs, InvalidArgument for an impossible window.
         """
-        stored = AUTO_SINKS if sinks is None else sinks
+        stored = self._row.sinks if sinks is None else sinks
         self._host.check_window(window, stored)
         with self._host.lock:
             self._check_idle()

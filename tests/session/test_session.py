@@ -258,8 +258,27 @@ def test_changing_the_window_reads_the_chat_again(runtime: ChatRuntime) -> None:
 
 def test_without_a_window_a_full_context_says_so(runtime: ChatRuntime) -> None:
     session = runtime.new_session(window=None)
-    with pytest.raises(ReplyFailed, match="context"):
+    with pytest.raises(ReplyFailed, match=r"context.* rewind, or .* \(/window 1024 in the app\)"):
         session.send("word " * 600, GREEDY).wait(60)
+
+
+def test_tokens_of_a_refused_prompt_are_not_called_prefilled(runtime: ChatRuntime) -> None:
+    session = runtime.new_session(window=None)
+    say(session, "one")
+    num_prefilled = session.stats().num_prefilled_tokens
+    with pytest.raises(ReplyFailed):
+        session.send("word " * 600, GREEDY).wait(60)
+    assert num_prefilled == session.messages[0].num_tokens
+    assert session.stats().num_prefilled_tokens == 0
+    assert session.stats().num_cached_tokens == 0
+
+
+def test_changing_the_window_leaves_the_sinks_unless_they_are_given(runtime: ChatRuntime) -> None:
+    session = runtime.new_session(window=64, sinks=40)
+    session.set_window(96)
+    kept = session.sinks
+    session.set_window(96, 8)
+    assert (kept, session.sinks) == (40, 8)
 
 
 def test_user_text_cannot_make_a_control_token(runtime: ChatRuntime) -> None:
