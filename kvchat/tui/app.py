@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
 
 Answer = TypeVar("Answer")
+TOAST_SECONDS = 4.0
+"""Toasts lie over the prompt or the block panel, so they leave soon."""
 CLOSE_SECONDS = 10.0
 CLOSE_SECONDS_LOADING = 0.2
 """A model that is still being loaded has nothing to save."""
@@ -43,6 +45,7 @@ class KVChatApp(App[int], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     TITLE = "kvchat"
     ENABLE_COMMAND_PALETTE = False
+    NOTIFICATION_TIMEOUT = TOAST_SECONDS
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init__(
@@ -119,8 +122,9 @@ class KVChatApp(App[int], inherit_bindings=False):
             return None
 
     def leave(self, return_code: int = 0) -> None:
-        """End the app; sessions deleted but not yet forgotten are deleted now."""
+        """End the app; sessions hidden by /delete, and unused ones, are deleted now."""
         self.chat.finish_deleting(float("inf"))
+        self.chat.delete_unused()
         self.exit(return_code=return_code)
 
     async def action_quit(self) -> None:

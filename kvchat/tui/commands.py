@@ -123,7 +123,7 @@ COMMANDS: tuple[Command, ...] = (
             help="temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop"),
     Command("session.system", "New session with this system prompt", sessions.system_prompt,
             slash="system", args="[TEXT]"),
-    Command("session.window", "How far the model looks back; N: a new session", sessions.window,
+    Command("session.window", "How far the model looks back in this chat", sessions.window,
             slash="window", args="[N|off] [sinks=S]"),
     Command("message.copy_reply", "Copy the last reply", messages.copy_reply, slash="copy",
             args="[n] [code]"),

@@ -205,7 +205,7 @@ def system_prompt(chat: "ChatScreen", args: str) -> None:
 
 
 def window(chat: "ChatScreen", args: str) -> None:
-    """Show how many tokens the model looks back, or open a session with another number."""
+    """Show how many tokens of this chat the model sees, or change it."""
     session = shown_view(chat).session
     if not args:
         size = session.window
@@ -227,7 +227,10 @@ def window(chat: "ChatScreen", args: str) -> None:
             size = int(word)
         elif word != "off":
             raise InvalidArgument(f"{word[:40]} is no window; write /window 1024 or /window off.")
-    view = chat.view_of(started_runtime(chat).new_session(window=size, sinks=sinks))
-    chat.show_session(view)
-    reach = f"the last {token_count(size)} tokens" if size else "everything"
-    chat.notice(f"A new chat in which the model sees {reach}.")
+    session.set_window(size, sinks)
+    chat.draw_status()
+    reach = "everything"
+    if size:
+        reach = f"the first {token_count(session.sinks)} and the last {token_count(size)} tokens"
+    again = "; it reads this chat again" if session.num_messages else ""
+    chat.notice(f"From the next message on the model sees {reach}{again}.", seconds=8, whole=True)

@@ -155,8 +155,18 @@ class FakeSession:
     def rename(self, title: str) -> None:
         self.title = title
 
+    @property
+    def has_title(self) -> bool:
+        return self.title != "New chat"
+
     def set_sampling(self, params: SamplingParams) -> None:
         self.sampling = params
+
+    def set_window(self, window: int | None, sinks: int | None = None) -> None:
+        if self.is_running:
+            raise SessionBusy("A reply is still running; stop it or wait for its end.")
+        self.window = window
+        self.sinks = 4 if sinks is None else sinks
 
     @property
     def use_order(self) -> int:

@@ -333,7 +333,25 @@ async def test_quitting_deletes_what_was_deleted(
         await say(pilot, "/delete")
         await pilot.press("enter", "ctrl+q")
 
-    assert [s.title for s in runtime.open_sessions] == ["New chat"]
+    assert runtime.open_sessions == []
+
+
+async def test_quitting_deletes_chats_in_which_nothing_was_said_and_nobody_named(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["x"])
+    runtime.new_session()
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "keep this")
+        runtime.finish_all()
+        await say(pilot, "/clear")
+        await say(pilot, "/new")
+        await say(pilot, "/new named")
+        await settle(pilot)
+        await pilot.press("ctrl+q")
+
+    assert [s.title for s in runtime.open_sessions] == ["keep this", "named"]
 
 
 async def test_control_c_clears_then_stops_then_quits(
@@ -570,6 +588,32 @@ async def test_a_second_number_after_window_is_refused_and_opens_nothing(
     assert len(runtime.open_sessions) == 1
 
 
+async def test_window_changes_this_chat_and_says_from_when(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["a b c"])
+    async with make_app(runtime).run_test(size=(110, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "go")
+        await say(pilot, "/window 64")
+        busy = await settle(pilot)
+        runtime.finish_all()
+        await say(pilot, "/window 64 sinks=8")
+        changed = await settle(pilot)
+        window, sinks = runtime.open_sessions[0].window, runtime.open_sessions[0].sinks
+        await say(pilot, "/window off")
+        off = await settle(pilot)
+
+    assert "A reply is still running" in busy
+    assert (window, sinks) == (64, 8)
+    assert (
+        "From the next message on the model sees the first 8 and the last 64 tokens;"
+        " it reads this chat again." in changed
+    )
+    assert "the model sees everything; it reads this chat again." in off
+    assert len(runtime.open_sessions) == 1 and runtime.open_sessions[0].window is None
+
+
 async def test_a_word_where_a_number_belongs_is_shown_as_it_was_typed(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
@@ -595,6 +639,28 @@ async def test_a_sentence_too_long_for_the_status_line_is_shown_whole(
     words = " ".join(text.replace("▌", " ").split())
     assert "'foo' is no sampling parameter" in words
     assert "top_p." in words
+
+
+async def test_toasts_leave_after_four_seconds_but_the_offer_to_undo_a_delete_stays(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime(["x"]))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settle(pilot)
+        await say(pilot, "go")
+        app.runtime.finish_all()
+        app.notify("said by a widget")
+        await say(pilot, "/set foo=1")
+        await say(pilot, "/window 64 sinks=8")
+        await settle(pilot)
+        short = {toast.message: toast.timeout for toast in app._notifications}
+        app.clear_notifications()
+        await say(pilot, "/delete")
+        await pilot.press("enter")
+        offer = [toast.timeout for toast in app._notifications]
+
+    assert len(short) == 3 and set(short.values()) == {4.0}
+    assert offer == [10.0]
 
 
 async def test_undo_of_a_delete_takes_its_offer_away(

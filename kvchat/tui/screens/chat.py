@@ -206,13 +206,19 @@ class ChatScreen(Screen[None]):
         self._pressed[key] = -1e9 if again else now
         return again
 
-    def notice(self, sentence: str, style: str = "", seconds: float = 4.0) -> None:
-        """Say one sentence in the status line; errors stay longer, and are shown whole."""
-        seconds = max(seconds, 8.0) if style == "error" else seconds
+    def notice(
+        self, sentence: str, style: str = "", seconds: float = 4.0, *, whole: bool = False
+    ) -> None:
+        """Say one sentence in the status line; errors stay longer.
+
+        Errors, and what is to be read `whole`, become a toast where the line is too short.
+        """
+        is_error = style == "error"
         is_long = cell_len(sentence) + 2 > self.status.size.width
-        if style == "error" and is_long and self.footer.display:
-            self.app.notify(safe_line(sentence), severity="error", timeout=seconds)
+        if (is_error or whole) and is_long and self.footer.display:
+            self.app.notify(safe_line(sentence), severity="error" if is_error else "information")
             return
+        seconds = max(seconds, 8.0) if is_error else seconds
         self._notice = (safe_line(sentence), style, self.app.clock() + seconds)
         self.draw_status()
 
@@ -376,6 +382,13 @@ class ChatScreen(Screen[None]):
                 if view is not None:
                     with suppress(KVChatError):  # it is gone already
                         view.session.delete()
+
+    def delete_unused(self) -> None:
+        """Delete the sessions in which nothing was ever said and that nobody named."""
+        for view in list(self.state.views.values()):
+            if not view.session.num_messages and not view.session.has_title:
+                with suppress(KVChatError):  # it is gone already
+                    view.session.delete()
 
     # -- from the engine to the screen -----------------------------------------------------
 
