@@ -16,9 +16,9 @@ from kvchat.engine.sequence import Sequence
 from kvchat.errors import OutOfBlocks
 from kvchat.kv.block_table import HOLE
 from kvchat.kv.paged_cache import PagedKVCache
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.segments import MAX_BLOCKS, Segment, SegmentIndex, SegmentLayout
 from kvchat.kv.staged_restore import FoundBlocks, StagedRestore, export_group
-from kvchat.kv.step import PagedSequence, chain_key
 from kvchat.kv.stored_prefix import StoredPrefix, find_stored_prefix
 
 SLICE_BYTES = 8 << 20

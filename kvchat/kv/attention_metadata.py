@@ -4,7 +4,7 @@ Planning is integers only: which slots are written, and for each row which runs 
 A layer then makes one call per run, so its cost in Python is the number of runs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kvchat.kv.block_table import BlockTable
 from kvchat.kv.spec import VisibleSet
+from kvchat.kv.step import StepRow
 
 MAX_RUNS = 8
 """Beyond this many runs of a row one gather per layer is faster than a call per run."""
@@ -54,6 +55,21 @@ class AttentionMetadata:
 
     slots: Tensor
     rows: tuple[RowPlan, ...]
+
+
+def plan_group(
+    rows: Sequence[StepRow], group_index: int, layer_window: int | None, device: str
+) -> AttentionMetadata:
+    """Plan one layer group of a reserved step, whose layers may have a window of their own."""
+    slots: list[int] = []
+    plans = []
+    for row in rows:
+        visible = row.sequence.visible.within(layer_window)
+        table = row.groups[group_index].table_after(row.sequence.tables[group_index])
+        plans.append(plan_row(table, visible, row.start, row.count, len(slots), device))
+        slots += new_slots(table, row.start, row.count)
+    packed = torch.tensor(slots, dtype=torch.int64, device=device)
+    return AttentionMetadata(packed, tuple(plans))
 
 
 def plan_row(

@@ -6,7 +6,7 @@ a list in order of last use, threaded through two integer arrays, so every chang
 Python, no tensors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kvchat.errors import OutOfBlocks, fault
 from kvchat.kv.free_extents import FreeExtents
@@ -15,6 +15,8 @@ from kvchat.kv.prefix_index import PrefixIndex
 
 HEADROOM_TOKENS = 512
 """Free tokens left to a growing sequence while there are others; `kvchat.bench.placement`."""
+FREE_PART = 5
+"""Between turns one part in so many of a pool is kept free, as far as disk allows."""
 
 
 class BlockPool:
@@ -213,3 +215,18 @@ class BlockPool:
         before, behind = self._previous[block], self._next[block]
         self._next[before], self._previous[behind] = behind, before
         self.num_cached -= 1
+
+
+def evict_saved(pools: Sequence[BlockPool], is_on_disk: Callable[[bytes, int], bool]) -> int:
+    """Evict cached blocks that are on disk until a part of each pool is free; return how many.
+
+    is_on_disk  says of a block's key and layer group whether it can be read back
+    """
+    count = 0
+    for group_index, pool in enumerate(pools):
+
+        def is_saved(key: bytes, group_index: int = group_index) -> bool:
+            return is_on_disk(key, group_index)
+
+        count += pool.evict_saved(-(-pool.num_blocks // FREE_PART), is_saved)
+    return count

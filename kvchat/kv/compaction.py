@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from kvchat.errors import fault
 from kvchat.kv.block_table import HOLE, BlockTable
-from kvchat.kv.step import PagedSequence
+from kvchat.kv.paged_sequence import PagedSequence
 
 CopyBlocks = Callable[[Sequence[tuple[int, int, int]]], None]
 """Copies (source, target, number of slots) in all layers of a group."""

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kvchat.errors import InvalidArgument
 from kvchat.kv.cache import SequenceId
-from kvchat.kv.paged_cache import PagedKVCache, PagedStep
+from kvchat.kv.paged_cache import PagedKVCache
+from kvchat.kv.paged_step import PagedStep
 
 
 class ContiguousAdapter:

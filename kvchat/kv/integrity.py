@@ -10,9 +10,9 @@ from itertools import pairwise
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.memory_report import MemoryReport
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, chain_key
 
 
 def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:

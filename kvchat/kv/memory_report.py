@@ -11,7 +11,7 @@ from typing import Literal
 
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE
-from kvchat.kv.step import PagedSequence
+from kvchat.kv.paged_sequence import PagedSequence
 
 RowKind = Literal["free", "cached", "held", "private", "shared"]
 

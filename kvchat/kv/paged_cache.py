@@ -9,79 +9,35 @@
     cache.truncate(parent, 3)           # rewind; the child keeps its blocks
 
 Layer groups have a pool, a storage and a table per sequence each. Bookkeeping lies in `step.py`,
-`block_table.py`, `block_pool.py` and `prefix_index.py`, none of which knows a tensor.
+`paged_sequence.py`, `block_table.py`, `block_pool.py` and `prefix_index.py`, none of which knows a
+tensor.
 """
 
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from kvchat.errors import InvalidArgument, fault
-from kvchat.kv.attention_metadata import AttentionMetadata, new_slots, plan_row
-from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool
+from kvchat.kv.attention_metadata import AttentionMetadata, plan_group
+from kvchat.kv.bare_tensors import read_tokens, split_layers
+from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool, evict_saved
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.compaction import compact
 from kvchat.kv.integrity import check_pool, check_report, check_sequence
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.paged_sequence import PagedSequence
+from kvchat.kv.paged_step import PagedStep
 from kvchat.kv.pool_budget import split_pool
-from kvchat.kv.pool_view import PoolEvent, PoolView, SequenceView
+from kvchat.kv.pool_events import PoolEvents
+from kvchat.kv.pool_view import PoolView
 from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import KVCacheSpec, KVDtype, VisibleSet
-from kvchat.kv.step import PagedSequence, Step, StepRow
+from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, VisibleSet
+from kvchat.kv.step import Step, StepRow
 from kvchat.kv.storage import KVStorage
-
-NUM_EVENTS = 64
-FREE_PART = 5
-"""Between turns one part in so many of a pool is kept free, as far as disk allows."""
-
-
-class DescribesCache(Protocol):
-    """What `PagedKVCache.create` takes besides a spec: the configuration of a model."""
-
-    def kv_spec(self) -> KVCacheSpec:
-        """Return what one token stores in every layer."""
-
-
-class PagedStep:
-    """A reserved step of a PagedKVCache; see `KVCache.reserve`."""
-
-    def __init__(self, cache: "PagedKVCache", step: Step) -> None:
-        self._cache = cache
-        self._step = step
-
-    @property
-    def rows(self) -> list[StepRow]:
-        """Rows that are still part of the step."""
-        return self._step.rows
-
-    @property
-    def positions(self) -> list[int]:
-        """Absolute position of each packed token."""
-        return self._step.positions
-
-    def rollback_row(self, row: StepRow) -> None:
-        """Undo one row after the forward pass; the others can still be committed."""
-        self._step.rollback_row(row)
-        self._cache._poison_behind(row.sequence)
-
-    def commit(self) -> None:
-        """Make the new tokens count, publish full blocks, release what windows left behind."""
-        self._cache._commit(self._step)
-
-    def rollback(self) -> None:
-        """Forget the step; every sequence is as it was."""
-        sequences = [row.sequence for row in self._step.rows]
-        self._step.rollback()
-        for sequence in sequences:
-            self._cache._poison_behind(sequence)
-        self._cache._end_step(self._step)
 
 
 class PagedKVCache(KVCache):
@@ -128,17 +84,12 @@ class PagedKVCache(KVCache):
         self._next_id = 0
         self._step: Step | None = None
         self._metadata: list[AttentionMetadata] = []
-        self._layer_in_group = [0] * len(spec.layers)
-        for group in spec.groups:
-            for place, layer_index in enumerate(group.layer_indexes):
-                self._layer_in_group[layer_index] = place
-        self._events: deque[PoolEvent] = deque(maxlen=NUM_EVENTS)
-        self._num_events = 0
+        self._places = spec.places
+        self._events = PoolEvents()
         self._num_views = 0
-        self._num_evicted = 0
         self._num_uses = 0
         for pool, storage in zip(self.pools, self.storages, strict=True):
-            pool.on_evicted = self._count_eviction
+            pool.on_evicted = self._events.count_eviction
             if storage.is_poisoning:
                 pool.on_freed = storage.poison
 
@@ -171,12 +122,9 @@ class PagedKVCache(KVCache):
             raise InvalidArgument("A cache is given either pool_bytes or num_blocks.")
         counts = [num_blocks or 0] * len(spec.groups)
         if pool_bytes is not None:
-            block_bytes = [
-                block_size * group.bytes_per_token(dtype.itemsize, kv_dtype)
-                for group in spec.groups
-            ]
+            sizes = [block_size * g.bytes_per_token(dtype.itemsize, kv_dtype) for g in spec.groups]
             counts = split_pool(
-                spec.groups, block_bytes, pool_bytes, block_size, max_sequences=max_sequences
+                spec.groups, sizes, pool_bytes, block_size, max_sequences=max_sequences
             )
         return cls(
             spec,
@@ -236,20 +184,10 @@ class PagedKVCache(KVCache):
         """
         parent = self._at_rest(sequence)
         length = parent.length if length is None else length
-        self._check_length(parent, length)
-        if not self._can_stand_at(parent, length):
-            length = 0
-        child = PagedSequence(
-            parent.visible,
-            [table.fork(length) for table in parent.tables],
-            owner,
-            label,
-            length,
-            None if parent.token_ids is None and length else (parent.token_ids or [])[:length],
-            parent.keys[: length // self.block_size],
-        )
+        length = self._standing_length(parent, length)
+        child = parent.fork(length, owner, label)
         shared = sum(1 for block in child.tables[0].blocks if block != HOLE)
-        self._record(
+        self.record(
             "fork",
             f"{label or 'a fork'} shares {shared} blocks with {parent.label or 'its parent'},"
             " nothing copied",
@@ -268,14 +206,11 @@ class PagedKVCache(KVCache):
         finds what is still resident.
         """
         state = self._at_rest(sequence)
-        self._check_length(state, length)
-        if not self._can_stand_at(state, length):
-            length = 0
+        length = self._standing_length(state, length)
         before = state.length
         dropped = self._cut(state, length)
         if length < before:
-            name = state.label or "a sequence"
-            self._record("rewind", f"{name} went back to token {length}", dropped)
+            self.record("rewind", f"{state.name} went back to token {length}", dropped)
         return length
 
     @contextmanager
@@ -304,18 +239,14 @@ class PagedKVCache(KVCache):
         Shares every block with it; the checkpoint stays as it is and can be used again.
         """
         state, source = self._at_rest(sequence), self._at_rest(checkpoint)
-        tables = [table.fork(source.length) for table in source.tables]
-        self._cut(state, 0)
-        state.visible, state.tables, state.length = source.visible, tables, source.length
-        state.token_ids = None if source.token_ids is None else list(source.token_ids)
-        state.keys = list(source.keys)
+        state.become(source)
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence; its published blocks stay cached until their room is needed."""
         state = self._at_rest(sequence)
         dropped = self._cut(state, 0)
         del self._sequences[sequence]
-        self._record("free", f"{state.label or 'a sequence'} closed", dropped)
+        self.record("free", f"{state.name} closed", dropped)
 
     def adopt(self, sequence: SequenceId, token_ids: Sequence[int]) -> int:
         """Extend a sequence by published blocks that hold exactly these tokens.
@@ -334,15 +265,9 @@ class PagedKVCache(KVCache):
         prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
         if prefix is None:
             return state.length
-        num_hits = 0
-        for table, blocks in zip(state.tables, prefix.blocks, strict=True):
-            for block in blocks:
-                if block != HOLE:
-                    table.pool.reference(block)
-                    num_hits += 1
+        num_hits = prefix.reference(state.tables)
         self.extend(sequence, token_ids[: prefix.length], prefix.keys, prefix.blocks)
-        name = state.label or "a sequence"
-        self._record("hit", f"{name} found {state.length} tokens computed before", num_hits)
+        self.record("hit", f"{state.name} found {state.length} tokens computed before", num_hits)
         return state.length
 
     def extend(
@@ -360,18 +285,10 @@ class PagedKVCache(KVCache):
                    where no query behind `token_ids` looks
         """
         state = self._at_rest(sequence)
-        size, length = self.block_size, len(token_ids)
-        self._cut(state, len(state.keys) * size)
-        for table, new in zip(state.tables, blocks, strict=True):
-            table.blocks += new
-        state.keys = list(keys)
+        state.extend(token_ids, keys, blocks)
+        state.release_hidden(self._visible_sets(state))
+        self._poison_behind(state)
         self._use(state)
-        state.token_ids = list(token_ids)
-        state.length = length
-        self._cut(state, length)
-        for table, visible in zip(state.tables, self._visible_sets(state), strict=True):
-            hidden = visible.hidden_blocks(length, size)
-            table.release_range(hidden.start, hidden.stop)
 
     def paged_sequence(self, sequence: SequenceId) -> PagedSequence:
         """Return a sequence's tables and keys, to be looked at between two steps."""
@@ -383,7 +300,7 @@ class PagedKVCache(KVCache):
 
     def record(self, kind: str, text: str, num_blocks: int) -> None:
         """Add an event to those a panel shows."""
-        self._record(kind, text, num_blocks)
+        self._events.add(kind, text, num_blocks)
 
     def shrink(self, sequence: SequenceId, wanted: int) -> int:
         """Give up blocks of an idle sequence, tail first, until `wanted` are available.
@@ -399,7 +316,7 @@ class PagedKVCache(KVCache):
             dropped += self._cut(state, 0 if is_windowed else last)
         if dropped:
             name = state.label or "an idle sequence"
-            self._record("evict", f"{name} made room; its text stays", dropped)
+            self.record("evict", f"{name} made room; its text stays", dropped)
         return state.length
 
     def compact(self, sequence: SequenceId, num_tokens: int = 0) -> int:
@@ -416,8 +333,7 @@ class PagedKVCache(KVCache):
         copies = [storage.copy_blocks for storage in self.storages]
         num_moved = compact(state, copies, room=room)
         if num_moved:
-            name = state.label or "a sequence"
-            self._record("compact", f"{name} was moved into one piece", num_moved)
+            self.record("compact", f"{state.name} was moved into one piece", num_moved)
         return num_moved
 
     def tidy(self) -> int:
@@ -426,45 +342,25 @@ class PagedKVCache(KVCache):
         For the time between turns: sequences are placed better where there is free room, and what
         is on disk comes back cheaply. Does nothing until `is_on_disk` is set.
         """
-        is_on_disk = self.is_on_disk
-        if is_on_disk is None:
+        if self.is_on_disk is None:
             return 0
-        count = 0
-        for group, pool in enumerate(self.pools):
-            wanted = -(-pool.num_blocks // FREE_PART)
-
-            def is_saved(key: bytes, group: int = group) -> bool:
-                return is_on_disk(key, group)
-
-            count += pool.evict_saved(wanted, is_saved)
+        count = evict_saved(self.pools, self.is_on_disk)
         if count:
-            self._num_evicted = 0
-            self._record("evict", "blocks that are on disk made room between turns", count)
+            self._events.forget_evictions()
+            self.record("evict", "blocks that are on disk made room between turns", count)
         return count
 
     def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
         """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""
         state = self._sequences[sequence]
-        window, sinks = state.visible.window, state.visible.sinks
-        if window is None:
-            return wanted
-        border = window + sinks - state.length
-        return min(wanted, border if border > 0 else window)
+        return state.visible.chunk_limit(state.length, wanted)
 
     def blocks_for(self, sequence: SequenceId, count: int) -> int:
         """Return how many blocks `count` more tokens would take, in the layer group of most.
 
         Counts a copy of the last block where it cannot be written in place.
         """
-        state = self._sequences[sequence]
-        needed = -(-(state.length + count) // self.block_size)
-        has_open_tail = state.length % self.block_size != 0
-        return max(
-            needed
-            - len(table.blocks)
-            + (has_open_tail and not table.pool.is_writable(table.blocks[-1]))
-            for table in state.tables
-        )
+        return self._sequences[sequence].blocks_for(count)
 
     @property
     def num_available(self) -> int:
@@ -493,7 +389,7 @@ class PagedKVCache(KVCache):
             step.rollback()
             raise
         self._step = step
-        return PagedStep(self, step)
+        return PagedStep(step, on_undone=self._undo_rows, on_end=self._end_step)
 
     def append(
         self,
@@ -512,28 +408,18 @@ class PagedKVCache(KVCache):
         InvalidArgument for another number of layers, or more than `chunk_limit` tokens, and
         OutOfBlocks when the pool has no room; nothing has changed then.
         """
-        if isinstance(key, Tensor) and key.dim() == 3:
-            key = key[None]
-        if isinstance(value, Tensor) and value.dim() == 3:
-            value = value[None]
-        num_layers = len(self.spec.layers)
-        keys = list(key)
-        values = [None] * len(keys) if value is None else list(value)
-        if len(keys) != num_layers or len(values) != num_layers:
+        layers = split_layers(key, value, len(self.spec.layers))
+        count = len(layers[0][0])
+        limit = self.chunk_limit(sequence, count)
+        if count > limit:
             raise InvalidArgument(
-                f"Keys of {len(keys)} and values of {len(values)} layers do not fit a cache of"
-                f" {num_layers}."
-            )
-        limit = self.chunk_limit(sequence, len(keys[0]))
-        if len(keys[0]) > limit:
-            raise InvalidArgument(
-                f"{len(keys[0])} tokens are more than the {limit} that may follow in one step."
+                f"{count} tokens are more than the {limit} that may follow in one step."
             )
         ids = None if token_ids is None else [token_ids]
-        step = self.reserve([(sequence, len(keys[0]))], ids)
+        step = self.reserve([(sequence, count)], ids)
         try:
-            for layer_index in range(num_layers):
-                self.write(layer_index, keys[layer_index], values[layer_index])
+            for layer_index, (layer_key, layer_value) in enumerate(layers):
+                self.write(layer_index, layer_key, layer_value)
         except BaseException:
             step.rollback()
             raise
@@ -549,24 +435,13 @@ class PagedKVCache(KVCache):
         long as it will be after commit. Rows that a window let go of hold the number `released`.
         """
         state = self._sequences[sequence]
-        group_index = self.spec.group_index_of_layer[layer_index]
+        group_index, place = self._places[layer_index]
         table, length = state.tables[group_index], state.length
         for row in self._step.rows if self._step is not None else ():
             if row.sequence is state:
                 table = row.groups[group_index].table_after(table)
                 length = row.start + row.count
-        size = self.block_size
-        held = [p for p in range(length) if table.blocks[p // size] != HOLE]
-        slots = [table.blocks[p // size] * size + p % size for p in held]
-        read = self.storages[group_index].read(
-            self._layer_in_group[layer_index],
-            torch.tensor(slots, dtype=torch.int64, device=self.device),
-        )
-        if len(held) == length:
-            return read
-        key, value = (part.new_full((length, *part.shape[1:]), released) for part in read)
-        key[held], value[held] = read
-        return key, value
+        return read_tokens(self.storages[group_index], place, table, length, released)
 
     def write(self, layer_index: int, key: Tensor, value: Tensor | None) -> None:
         """Store one layer's new keys and values of the reserved step, and attend to nothing.
@@ -574,10 +449,10 @@ class PagedKVCache(KVCache):
         key, value  [T, num_kv_heads, dim], rows packed in the order of the step; no value for MLA
         """
         assert self._step is not None
-        group_index = self.spec.group_index_of_layer[layer_index]
+        group_index, place = self._places[layer_index]
         storage, metadata = self.storages[group_index], self._metadata[group_index]
         assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
-        storage.write(self._layer_in_group[layer_index], metadata.slots, key, value)
+        storage.write(place, metadata.slots, key, value)
 
     def visible_sets(self) -> list[VisibleSet]:
         """Return what each row of the reserved step sees, apart from windows of layers."""
@@ -588,69 +463,46 @@ class PagedKVCache(KVCache):
         """Write the step's keys and values, then attend over runs; see KVCache.attend."""
         assert self._step is not None
         fault("cache.attend")
-        group_index = self.spec.group_index_of_layer[layer_index]
+        group_index, place = self._places[layer_index]
         storage, metadata = self.storages[group_index], self._metadata[group_index]
         assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
-        place = self._layer_in_group[layer_index]
         layer = self.spec.layers[layer_index]
         assert (value is None) == (layer.value_dim == 0), "MLA alone has no values"
         stored = storage.write(place, metadata.slots, key, value)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
 
     def _prepare(self, step: Step) -> None:
-        metadata = []
-        for group_index, group in enumerate(self.spec.groups):
+        for group_index, storage in enumerate(self.storages):
             copies = step.copies(group_index)
             if copies:
                 fault("cache.copy")
-                self.storages[group_index].copy_blocks(copies)
-            slots: list[int] = []
-            plans = []
-            for row in step.rows:
-                visible = row.sequence.visible.within(group.window)
-                table = row.groups[group_index].table_after(row.sequence.tables[group_index])
-                plans.append(
-                    plan_row(table, visible, row.start, row.count, len(slots), self.device)
-                )
-                slots += new_slots(table, row.start, row.count)
-            packed = torch.tensor(slots, dtype=torch.int64, device=self.device)
-            metadata.append(AttentionMetadata(packed, tuple(plans)))
-        self._metadata = metadata
+                storage.copy_blocks(copies)
+        self._metadata = [
+            plan_group(step.rows, group_index, group.window, self.device)
+            for group_index, group in enumerate(self.spec.groups)
+        ]
 
-    def _commit(self, step: Step) -> None:
-        rows = list(step.rows)
-        step.commit()
+    def _undo_rows(self, rows: list[StepRow]) -> None:
         for row in rows:
-            sequence = row.sequence
-            copied = sum(group.copy_source is not None for group in row.groups)
-            if copied:
-                self.num_copied_blocks += copied
-                name = sequence.label or "a sequence"
-                self._record(
-                    "copy", f"{name} copied the block it shared before writing to it", copied
-                )
-            self._release_behind_window(sequence, row.start)
-            self._use(sequence)
-        self._end_step(step)
+            self._poison_behind(row.sequence)
 
-    def _end_step(self, step: Step) -> None:
+    def _end_step(self, step: Step, committed: list[StepRow]) -> None:
         assert step is self._step
         self._step = None
         self._metadata = []
-        if self._num_evicted:
-            self._record("evict", "cached blocks nobody used gave way", self._num_evicted)
-            self._num_evicted = 0
-
-    def _release_behind_window(self, sequence: PagedSequence, before: int) -> None:
-        """Let go of what became hidden since the sequence had `before` tokens."""
-        released = 0
-        for table, visible in zip(sequence.tables, self._visible_sets(sequence), strict=True):
-            hidden = visible.hidden_blocks(sequence.length, self.block_size)
-            old = visible.hidden_blocks(before, self.block_size)
-            released += table.release_range(max(hidden.start, old.stop), hidden.stop)
-        if released:
-            name = sequence.label or "a sequence"
-            self._record("release", f"{name} let tokens leave its window", released)
+        for row in committed:
+            name = row.sequence.name
+            copied = sum(group.copy_source is not None for group in row.groups)
+            if copied:
+                self.num_copied_blocks += copied
+                self.record(
+                    "copy", f"{name} copied the block it shared before writing to it", copied
+                )
+            released = row.sequence.release_hidden(self._visible_sets(row.sequence), row.start)
+            if released:
+                self.record("release", f"{name} let tokens leave its window", released)
+            self._use(row.sequence)
+        self._events.tell_evictions()
 
     # Reports
 
@@ -667,33 +519,15 @@ class PagedKVCache(KVCache):
 
     def pool_view(self, group_index: int = 0) -> PoolView:
         """Return an immutable copy of one layer group's pool, for any thread."""
-        pool = self.pools[group_index]
-        owners = [-1] * pool.num_blocks
-        views = []
-        for place, state in enumerate(self._sequences.values()):
-            table = state.tables[group_index]
-            for block in table.blocks:
-                if block != HOLE and owners[block] < 0:
-                    owners[block] = place
-            views.append(
-                SequenceView(state.owner, tuple(table.blocks), state.length, table.num_runs())
-            )
         self._num_views += 1
-        return PoolView(
+        return PoolView.of(
+            self.pools[group_index],
+            list(self._sequences.values()),
+            group_index,
             version=self._num_views,
             block_size=self.block_size,
             block_bytes=self._block_bytes(group_index),
-            num_blocks=pool.num_blocks,
-            ref_counts=bytes(min(255, count) for count in pool.ref_counts),
-            states=bytes(pool.state(block) for block in range(pool.num_blocks)),
-            owners=tuple(owners),
-            sequences=tuple(views),
-            events=tuple(self._events),
-            num_free=pool.num_free,
-            num_cached=pool.num_cached,
-            num_private=pool.num_private,
-            num_shared=pool.num_shared,
-            num_held=len(pool.held),
+            events=self._events.latest(),
         )
 
     def check_integrity(self) -> None:
@@ -724,32 +558,18 @@ class PagedKVCache(KVCache):
         assert self._step is None or all(row.sequence is not state for row in self._step.rows)
         return state
 
-    def _check_length(self, state: PagedSequence, length: int) -> None:
+    def _standing_length(self, state: PagedSequence, length: int) -> int:
+        """Return `length`, or 0 where a window has released what a query there would see."""
         if not 0 <= length <= state.length:
             raise InvalidArgument(
                 f"Position {length} is outside the sequence, which has {state.length} tokens."
             )
+        return length if state.can_stand_at(length, self._visible_sets(state)) else 0
 
     def _cut(self, state: PagedSequence, length: int) -> int:
-        dropped = sum(table.truncate(length) for table in state.tables)
-        state.length = min(length, state.length)
-        del state.keys[length // self.block_size :]
-        if state.token_ids is not None:
-            del state.token_ids[length:]
-        elif length == 0:
-            state.token_ids = []
+        dropped = state.cut(length)
         self._poison_behind(state)
         return dropped
-
-    def _can_stand_at(self, state: PagedSequence, length: int) -> bool:
-        """Say whether everything a query at `length` sees is still in the tables."""
-        num_blocks = -(-length // self.block_size)
-        for table, visible in zip(state.tables, self._visible_sets(state), strict=True):
-            hidden = visible.hidden_blocks(length, self.block_size)
-            for index, block in enumerate(table.blocks[:num_blocks]):
-                if block == HOLE and index not in hidden:
-                    return False
-        return True
 
     def _visible_sets(self, state: PagedSequence) -> list[VisibleSet]:
         return [state.visible.within(group.window) for group in self.spec.groups]
@@ -763,10 +583,3 @@ class PagedKVCache(KVCache):
 
     def _block_bytes(self, group_index: int) -> int:
         return self.storages[group_index].nbytes // self.pools[group_index].num_blocks
-
-    def _count_eviction(self, block: int) -> None:
-        self._num_evicted += 1
-
-    def _record(self, kind: str, text: str, num_blocks: int) -> None:
-        self._num_events += 1
-        self._events.append(PoolEvent(self._num_events, kind, text, num_blocks, time.time()))

@@ -4,8 +4,14 @@ The engine thread makes one after a commit while somebody watches; readers only 
 views. Knows no tensors and no text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the pool itself imports BlockState
+    from kvchat.kv.block_pool import BlockPool
+    from kvchat.kv.paged_sequence import PagedSequence
 
 
 class BlockState(IntEnum):
@@ -62,3 +68,43 @@ class PoolView:
     num_private: int
     num_shared: int
     num_held: int
+
+    @classmethod
+    def of(
+        cls,
+        pool: "BlockPool",
+        sequences: "Sequence[PagedSequence]",
+        group_index: int,
+        *,
+        version: int,
+        block_size: int,
+        block_bytes: int,
+        events: tuple[PoolEvent, ...],
+    ) -> "PoolView":
+        """Return a copy of one layer group's pool; sequences come oldest first."""
+        owners = [-1] * pool.num_blocks
+        views = []
+        for place, sequence in enumerate(sequences):
+            table = sequence.tables[group_index]
+            for block in table.blocks:
+                if block >= 0 and owners[block] < 0:
+                    owners[block] = place
+            views.append(
+                SequenceView(sequence.owner, tuple(table.blocks), sequence.length, table.num_runs())
+            )
+        return cls(
+            version=version,
+            block_size=block_size,
+            block_bytes=block_bytes,
+            num_blocks=pool.num_blocks,
+            ref_counts=bytes(min(255, count) for count in pool.ref_counts),
+            states=bytes(pool.state(block) for block in range(pool.num_blocks)),
+            owners=tuple(owners),
+            sequences=tuple(views),
+            events=events,
+            num_free=pool.num_free,
+            num_cached=pool.num_cached,
+            num_private=pool.num_private,
+            num_shared=pool.num_shared,
+            num_held=len(pool.held),
+        )

@@ -1,15 +1,16 @@
 """find_resident_prefix(): how much of a prompt the pool holds already, in every layer group.
 
-Only looks: references are counted by whoever takes the blocks. Plain Python, no tensors.
+Looking changes nothing; whoever takes the blocks calls `ResidentPrefix.reference` first. Plain
+Python, no tensors.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvchat.kv.block_table import HOLE
+from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.prefix_index import ROOT_KEY
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, chain_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,18 @@ class ResidentPrefix:
     length: int
     keys: list[bytes]
     blocks: list[list[int]]
+
+    def reference(self, tables: Sequence[BlockTable]) -> int:
+        """Count a reference to every block, before anything else is taken; return how many."""
+        found = [
+            (table.pool, block)
+            for table, blocks in zip(tables, self.blocks, strict=True)
+            for block in blocks
+            if block != HOLE
+        ]
+        for pool, block in found:
+            pool.reference(block)
+        return len(found)
 
 
 def find_resident_prefix(

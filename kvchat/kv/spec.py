@@ -6,7 +6,7 @@ from one, so `attend` needs no argument besides query, key and value.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 KVDtype = Literal["auto", "int8"]
 """How keys and values are stored: as the model computes them, or as codes (`quantization.py`)."""
@@ -103,6 +103,16 @@ class VisibleSet:
             return range(0)
         return range(-(-self.sinks // block_size), self.first_recent(length) // block_size)
 
+    def chunk_limit(self, length: int, wanted: int) -> int:
+        """Return how many of `wanted` tokens may follow `length` others in one step.
+
+        A chunk is no longer than the window, and none straddles the position where it slides first.
+        """
+        if self.window is None:
+            return wanted
+        border = self.window + self.sinks - length
+        return min(wanted, border if border > 0 else self.window)
+
     def within(self, layer_window: int | None) -> "VisibleSet":
         """Return what a layer with a window of its own sees: the smaller of the two windows."""
         if layer_window is None:
@@ -168,9 +178,24 @@ class KVCacheSpec:
         }
         return tuple(found[index] for index in range(len(self.layers)))
 
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """For each layer, the index of its group, and its own index in that group."""
+        return tuple(
+            (group_index, self.groups[group_index].layer_indexes.index(layer_index))
+            for layer_index, group_index in enumerate(self.group_index_of_layer)
+        )
+
     def bytes_per_token(self, itemsize: int, kv_dtype: KVDtype = "auto") -> int:
         """Bytes one token takes in all layers, for a model whose numbers have `itemsize` bytes.
 
         In int8 each number has one byte, and each scale four.
         """
         return sum(group.bytes_per_token(itemsize, kv_dtype) for group in self.groups)
+
+
+class DescribesCache(Protocol):
+    """What `PagedKVCache.create` takes besides a spec: the configuration of a model."""
+
+    def kv_spec(self) -> KVCacheSpec:
+        """Return what one token stores in every layer."""

@@ -8,30 +8,11 @@ tensors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kvchat.kv.block_table import HOLE, BlockTable
-from kvchat.kv.prefix_index import ROOT_KEY, block_key
-from kvchat.kv.spec import VisibleSet
-
-
-@dataclass(eq=False, slots=True)
-class PagedSequence:
-    """One sequence: its committed length, and a block table per layer group.
-
-    `token_ids` and `keys` are kept while every token came with its id; a sequence of bare tensors
-    has neither and is never published. `keys` holds the chained key of each full block. `last_used`
-    is a counter, never a clock.
-    """
-
-    visible: VisibleSet
-    tables: list[BlockTable]
-    owner: str = ""
-    label: str = ""
-    length: int = 0
-    token_ids: list[int] | None = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)
-    last_used: int = 0
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
+from kvchat.kv.prefix_index import ROOT_KEY
 
 
 @dataclass(slots=True)
@@ -179,18 +160,3 @@ class Step:
                 block = table.blocks[index]
                 if block != HOLE and table.pool.is_writable(block):
                     table.pool.index.publish(block, key, tokens, parent)
-
-
-def chain_key(
-    sequence: PagedSequence, index: int, token_ids: Sequence[int], block_size: int, salt: bytes
-) -> bytes:
-    """Return the key of the block at `index` of a sequence that has all keys before it.
-
-    From the first block with a token to which something was hidden, the session's window is part
-    of the key, since what a token sees changes its keys and values in deeper layers.
-    """
-    visible = sequence.visible
-    if visible.has_slid((index + 1) * block_size - 1):
-        salt = b"%s|%d|%d" % (salt, visible.sinks, visible.window or 0)
-    parent = sequence.keys[index - 1] if index else ROOT_KEY
-    return block_key(parent, token_ids, salt)

@@ -6,8 +6,8 @@ Only looks, and decides nothing about where a block comes from. Plain Python, no
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, chain_key
 
 FindGroups = Callable[[bytes, tuple[int, ...]], int]
 """(key, token ids of a full block) -> mask of the layer groups that can be had"""

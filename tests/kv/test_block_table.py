@@ -5,8 +5,9 @@ import pytest
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.integrity import check_pool
+from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, Step
+from kvchat.kv.step import Step
 
 SIZE = 4
 

@@ -5,10 +5,11 @@ import pytest
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import BlockTable
 from kvchat.kv.integrity import check_pool
+from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.prefix_index import ROOT_KEY, PrefixIndex, block_key
 from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, Step, chain_key
+from kvchat.kv.step import Step
 
 SIZE = 4
 

@@ -4,9 +4,10 @@ import pytest
 
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.resident_prefix import ResidentPrefix, find_resident_prefix
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, Step
+from kvchat.kv.step import Step
 
 SIZE, SALT = 4, b"model"
 ALL, LAST_6 = VisibleSet(), VisibleSet(6)

@@ -9,9 +9,10 @@ from kvchat.errors import OutOfBlocks
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import BlockTable
 from kvchat.kv.integrity import check_pool, check_sequence
+from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.pool_view import BlockState
 from kvchat.kv.spec import VisibleSet
-from kvchat.kv.step import PagedSequence, Step
+from kvchat.kv.step import Step
 
 SIZE = 4
 

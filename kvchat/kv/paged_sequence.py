@@ -1,0 +1,132 @@
+"""PagedSequence: one sequence as tables of blocks, and what fork and rewind do to it.
+
+Every operation here changes tables and counts only; the cache copies tensors. What the layers of a
+group see is passed in, one VisibleSet per table. Plain Python, no tensors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kvchat.kv.block_table import HOLE, BlockTable
+from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.spec import VisibleSet
+
+
+@dataclass(eq=False, slots=True)
+class PagedSequence:
+    """One sequence: its committed length, and a block table per layer group.
+
+    `token_ids` and `keys` are kept while every token came with its id; a sequence of bare tensors
+    has neither and is never published. `keys` holds the chained key of each full block. `last_used`
+    is a counter, never a clock.
+    """
+
+    visible: VisibleSet
+    tables: list[BlockTable]
+    owner: str = ""
+    label: str = ""
+    length: int = 0
+    token_ids: list[int] | None = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    last_used: int = 0
+
+    @property
+    def block_size(self) -> int:
+        """Tokens per block, equal in all tables."""
+        return self.tables[0].block_size
+
+    @property
+    def name(self) -> str:
+        """What the words of events call the sequence."""
+        return self.label or "a sequence"
+
+    def fork(self, length: int, owner: str = "", label: str = "") -> "PagedSequence":
+        """Return a sequence of the first `length` tokens that shares every block; takes none."""
+        return PagedSequence(
+            self.visible,
+            [table.fork(length) for table in self.tables],
+            owner,
+            label,
+            length,
+            None if self.token_ids is None and length else (self.token_ids or [])[:length],
+            self.keys[: length // self.block_size],
+        )
+
+    def cut(self, length: int) -> int:
+        """Drop what is behind the first `length` tokens; return how many blocks were let go."""
+        dropped = sum(table.truncate(length) for table in self.tables)
+        self.length = min(length, self.length)
+        del self.keys[length // self.block_size :]
+        if self.token_ids is not None:
+            del self.token_ids[length:]
+        elif length == 0:
+            self.token_ids = []
+        return dropped
+
+    def become(self, source: "PagedSequence") -> None:
+        """Hold exactly what another sequence holds, sharing every block with it."""
+        tables = [table.fork(source.length) for table in source.tables]
+        self.cut(0)
+        self.visible, self.tables, self.length = source.visible, tables, source.length
+        self.token_ids = None if source.token_ids is None else list(source.token_ids)
+        self.keys = list(source.keys)
+
+    def extend(
+        self, token_ids: Sequence[int], keys: Sequence[bytes], blocks: Sequence[Sequence[int]]
+    ) -> None:
+        """Take over blocks that hold the next tokens; see `PagedKVCache.extend`."""
+        self.cut(len(self.keys) * self.block_size)
+        for table, new in zip(self.tables, blocks, strict=True):
+            table.blocks += new
+        self.keys = list(keys)
+        self.token_ids = list(token_ids)
+        self.length = len(token_ids)
+        self.cut(self.length)
+
+    def can_stand_at(self, length: int, visible_sets: Sequence[VisibleSet]) -> bool:
+        """Say whether everything a query at `length` sees is still in the tables."""
+        num_blocks = -(-length // self.block_size)
+        for table, visible in zip(self.tables, visible_sets, strict=True):
+            hidden = visible.hidden_blocks(length, self.block_size)
+            for index, block in enumerate(table.blocks[:num_blocks]):
+                if block == HOLE and index not in hidden:
+                    return False
+        return True
+
+    def release_hidden(self, visible_sets: Sequence[VisibleSet], since: int = 0) -> int:
+        """Let go of blocks hidden since the sequence had `since` tokens; return how many."""
+        released = 0
+        for table, visible in zip(self.tables, visible_sets, strict=True):
+            hidden = visible.hidden_blocks(self.length, self.block_size)
+            old = visible.hidden_blocks(since, self.block_size)
+            released += table.release_range(max(hidden.start, old.stop), hidden.stop)
+        return released
+
+    def blocks_for(self, count: int) -> int:
+        """Return how many blocks `count` more tokens would take, in the layer group of most.
+
+        Counts a copy of the last block where it cannot be written in place.
+        """
+        needed = -(-(self.length + count) // self.block_size)
+        has_open_tail = self.length % self.block_size != 0
+        return max(
+            needed
+            - len(table.blocks)
+            + (has_open_tail and not table.pool.is_writable(table.blocks[-1]))
+            for table in self.tables
+        )
+
+
+def chain_key(
+    sequence: PagedSequence, index: int, token_ids: Sequence[int], block_size: int, salt: bytes
+) -> bytes:
+    """Return the key of the block at `index` of a sequence that has all keys before it.
+
+    From the first block with a token to which something was hidden, the session's window is part
+    of the key, since what a token sees changes its keys and values in deeper layers.
+    """
+    visible = sequence.visible
+    if visible.has_slid((index + 1) * block_size - 1):
+        salt = b"%s|%d|%d" % (salt, visible.sinks, visible.window or 0)
+    parent = sequence.keys[index - 1] if index else ROOT_KEY
+    return block_key(parent, token_ids, salt)
