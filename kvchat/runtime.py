@@ -380,6 +380,11 @@ class ChatRuntime:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""
         return self._fixed.get(row.system, 0)
 
+    def num_sink_tokens(self, row: SessionRow) -> int:
+        """Return how many first tokens a session's window keeps, in whole blocks."""
+        size = self._options[4]
+        return -(-max(MIN_SINKS, self._num_sinks(row)) // size) * size
+
     def add(self, session: Session) -> None:
         """List a session."""
         self._sessions[session.id] = session

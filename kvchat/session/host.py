@@ -43,6 +43,9 @@ class SessionHost(Protocol):
     def num_fixed_tokens(self, row: SessionRow) -> int:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""
 
+    def num_sink_tokens(self, row: SessionRow) -> int:
+        """Return how many first tokens a session's window keeps, in whole blocks."""
+
     def check_window(self, window: int | None, sinks: int) -> None:
         """Raise InvalidArgument for a window that the model cannot have."""
 

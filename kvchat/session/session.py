@@ -149,6 +149,14 @@ class Session:
         return self._host.num_fixed_tokens(self._row) if self._row.window is not None else 0
 
     @property
+    def num_sink_tokens(self) -> int:
+        """First tokens that stay seen when a window slides, as kept: whole blocks; 0 without one.
+
+        A long system prompt counts whole from the first message after a start on.
+        """
+        return self._host.num_sink_tokens(self._row) if self._row.window is not None else 0
+
+    @property
     def origin(self) -> str | None:
         """Id of the session it was forked from."""
         return self._row.origin_id
@@ -211,7 +219,7 @@ class Session:
         num_blocks, num_shared = self._host.num_blocks(self.id)
         num_seen = num_tokens
         if self._row.window is not None:
-            num_seen = min(num_tokens, self._row.window + max(0, self.sinks))
+            num_seen = min(num_tokens, self._row.window + self.num_sink_tokens)
         return SessionStats(
             num_tokens,
             reply.num_cached_tokens if reply is not None else 0,

@@ -210,7 +210,7 @@ def window(chat: "ChatScreen", args: str) -> None:
     if not args:
         size = session.window
         reach = f"the last {token_count(size)} tokens" if size else "everything"
-        kept = f" and the first {session.sinks}" if size and session.sinks else ""
+        kept = f" and the first {token_count(session.num_sink_tokens)}" if size else ""
         chat.notice(f"The model sees {reach}{kept}.", seconds=8)
         return
     sinks = None
@@ -231,6 +231,7 @@ def window(chat: "ChatScreen", args: str) -> None:
     chat.draw_status()
     reach = "everything"
     if size:
-        reach = f"the first {token_count(session.sinks)} and the last {token_count(size)} tokens"
+        reach = f"the last {token_count(size)} tokens"
+        reach = f"the first {token_count(session.num_sink_tokens)} and {reach}"
     again = "; it reads this chat again" if session.num_messages else ""
     chat.notice(f"From the next message on the model sees {reach}{again}.", seconds=8, whole=True)

@@ -243,6 +243,19 @@ def test_a_long_talk_in_a_window_never_fills_the_context(runtime: ChatRuntime) -
     assert session.stats().num_seen_tokens < 160
 
 
+@pytest.mark.parametrize(("sinks", "num_kept"), [(None, 32), (0, 32), (32, 32), (33, 64)])
+def test_what_the_model_sees_is_the_window_and_whole_blocks_of_sinks(
+    runtime: ChatRuntime, sinks: int | None, num_kept: int
+) -> None:
+    session = runtime.new_session(window=64, sinks=sinks)
+    before = session.num_sink_tokens
+    say(session, "blah " * 200)
+    assert before == session.num_sink_tokens == num_kept
+    assert session.stats().num_seen_tokens == 64 + num_kept
+    session.set_window(None)
+    assert session.num_sink_tokens == 0
+
+
 def test_changing_the_window_reads_the_chat_again(runtime: ChatRuntime) -> None:
     session = runtime.new_session(window=None)
     say(session, "one two three four")

@@ -159,6 +159,11 @@ class FakeSession:
     def has_title(self) -> bool:
         return self.title != "New chat"
 
+    @property
+    def num_sink_tokens(self) -> int:
+        size = self.runtime.block_size
+        return -(-self.sinks // size) * size
+
     def set_sampling(self, params: SamplingParams) -> None:
         self.sampling = params
 

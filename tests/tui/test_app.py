@@ -598,14 +598,14 @@ async def test_window_changes_this_chat_and_says_from_when(
         await say(pilot, "/window 64")
         busy = await settle(pilot)
         runtime.finish_all()
-        await say(pilot, "/window 64 sinks=8")
+        await say(pilot, "/window 64 sinks=6")
         changed = await settle(pilot)
         window, sinks = runtime.open_sessions[0].window, runtime.open_sessions[0].sinks
         await say(pilot, "/window off")
         off = await settle(pilot)
 
     assert "A reply is still running" in busy
-    assert (window, sinks) == (64, 8)
+    assert (window, sinks) == (64, 6)
     assert (
         "From the next message on the model sees the first 8 and the last 64 tokens;"
         " it reads this chat again." in changed
