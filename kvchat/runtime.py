@@ -15,15 +15,15 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from kvchat import device as devices
 from kvchat import paths
 from kvchat.clean_text import storable
 from kvchat.durable_files import DataDirLock, private_dir, remove_stumps
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.engine.request import FinishReason, Request, Timing, TokenEvent
+from kvchat.engine_options import EngineOptions
 from kvchat.errors import EngineStopped, InvalidArgument, KVChatError, SessionNotFound
 from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
-from kvchat.kv.spec import KV_DTYPES, KVDtype
+from kvchat.kv.spec import KVDtype
 from kvchat.model.folder import ModelFolder
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageNode, node_of
@@ -56,12 +56,6 @@ __all__ = [
 Result = TypeVar("Result")
 DATABASE_NAME = "chats.db"
 MIN_SINKS = 4
-MAX_BLOCKS = 65536
-"""More blocks than this make panels slow, and no chat needs them."""
-MAX_THREADS = 1024
-MAX_DEFAULT_CONTEXTS = 8
-"""A pool nobody asked for holds at most this many full contexts; small models need no more."""
-SMALL_MODEL_PARAMETERS = 50_000_000
 SECONDS_TO_SAVE = 5.0
 """Closing waits so long for keys and values to be written; without them chats are read again."""
 log = logging.getLogger(__name__)
@@ -135,19 +129,11 @@ class ChatRuntime:
         sinks: int | None = None,
         sampling: Mapping[str, object] | None = None,
     ) -> None:
-        if not 8 <= block_size <= 256 or block_size & (block_size - 1):
-            raise InvalidArgument(
-                f"block_size is {block_size}, but it must be 8, 16, 32, 64, 128 or 256."
-            )
-        if threads is not None and not 1 <= threads <= MAX_THREADS:
-            raise InvalidArgument(f"threads is {threads}, but it must be 1 to {MAX_THREADS}.")
-        if kv_dtype not in KV_DTYPES:
-            raise InvalidArgument(f"kv_dtype is {kv_dtype!r}, but it must be auto or int8.")
+        self._options = EngineOptions(device, weights, kv_dtype, pool_bytes, block_size, threads)
         self._folder = ModelFolder.open(paths.bundled_model_dir() if model is None else model)
         self._is_bundled = model is None
         digest = tokenizer_digest(self._folder.path)
         self._model_name = f"{self._folder.name}#{digest}"
-        self._options = (device, weights, kv_dtype, pool_bytes, block_size, threads)
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
         self._nodes: dict[str, MessageNode] = {}
@@ -382,7 +368,7 @@ class ChatRuntime:
 
     def num_sink_tokens(self, row: SessionRow) -> int:
         """Return how many first tokens a session's window keeps, in whole blocks."""
-        size = self._options[4]
+        size = self._options.block_size
         return -(-max(MIN_SINKS, self._num_sinks(row)) // size) * size
 
     def add(self, session: Session) -> None:
@@ -617,60 +603,10 @@ class ChatRuntime:
     # Events of the engine thread
 
     def _build_engine(self) -> "Engine":
-        import torch
-
-        from kvchat.engine.engine import Engine
-        from kvchat.engine.model_runner import ModelRunner
-        from kvchat.engine.residency import Residency
-        from kvchat.kv.paged_cache import PagedKVCache
-        from kvchat.kv.staged_restore import segment_layout
-        from kvchat.model.checkpoint import load_transformer
-
-        device_name, weights, kv_dtype, pool_bytes, block_size, threads = self._options
-        device = devices.choose_device(device_name)
-        config = self._folder.config
-        if device == "cpu":
-            if threads is None:
-                # Steps of a small model are shorter than what threads lose waiting for each other.
-                is_small = config.num_parameters < SMALL_MODEL_PARAMETERS
-                threads = 1 if is_small else devices.default_threads()
-            torch.set_num_threads(threads)
-        dtype = devices.choose_dtype(device, weights, config.num_parameters)
-        model = load_transformer(self._folder, dtype=dtype, device=device)
-        spec = config.kv_spec()
-        bytes_per_block = spec.bytes_per_token(dtype.itemsize, kv_dtype) * block_size
-        context_blocks = -(-config.max_position // block_size) + 1
-        budget = devices.pool_budget(
-            pool_bytes,
-            context_bytes=bytes_per_block * context_blocks,
-            available_bytes=devices.available_memory_bytes(device),
+        engine, device, weights = self._options.build(
+            self._folder, self._segments, lambda job: self._engine.call(lambda _: job())
         )
-        num_blocks = max(1, min(budget // bytes_per_block, MAX_BLOCKS))
-        if pool_bytes is None:
-            num_blocks = min(num_blocks, MAX_DEFAULT_CONTEXTS * context_blocks)
-        cache = PagedKVCache(
-            spec,
-            num_blocks,
-            block_size=block_size,
-            dtype=dtype,
-            device=device,
-            salt=self._folder.digest(str(dtype)).encode(),
-            kv_dtype=kv_dtype,
-        )
-        engine = Engine(
-            ModelRunner(model, device),
-            cache,
-            context_tokens=config.max_position,
-            vocab_size=config.vocab_size,
-        )
-        if self._segments is not None:
-            layout = segment_layout(cache, cache.salt.decode())
-            self._segments.open(layout)
-            engine.residency = Residency(
-                cache, self._segments, layout, lambda job: self._engine.call(lambda _: job())
-            )
-        names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-        self._status = replace(self._status, device=device, weights=names[dtype])
+        self._status = replace(self._status, device=device, weights=weights)
         return engine
 
     def _note_ready(self, engine: "Engine") -> None:

@@ -33,8 +33,9 @@ MAY_IMPORT: dict[str, str] = {
     "training_export": "model training_corpus durable_files",
     "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",
-    "runtime": "session store engine model kv text device paths durable_files settings"
+    "runtime": "session store engine engine_options model kv text paths durable_files settings"
     " sampling_params clean_text",
+    "engine_options": "engine model kv device",  # builds the engine for the runtime
     "session": "engine store text sampling_params clean_text",
     "store": "kv durable_files untrusted clean_text",
     "engine": "model kv sampling_params",
@@ -86,7 +87,7 @@ DOORS: dict[str, str] = {
     "dill": "",
     "joblib": "",
 }
-# The files that import torch; no other does, and every other loads without it. The runtime does so
+# The files that import torch; no other does, and every other loads without it. The options do so
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
     "device.py doctor.py hash_model.py train.py evaluate.py bench/* training_export.py"
@@ -99,7 +100,7 @@ IMPORT_TORCH = (
     " engine/model_runner.py engine/sampler.py engine/engine.py integrations/transformers.py"
 )
 
-IMPORT_TORCH_LATE = "runtime.py"
+IMPORT_TORCH_LATE = "engine_options.py"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""EngineOptions: what was asked of device, precision, pool and threads, and the engine made so.
+
+It knows no session and no text. What is 'auto' or None is decided while the engine is built, on
+the engine thread; only there torch is imported.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvchat import device as devices
+from kvchat.errors import InvalidArgument
+from kvchat.kv.spec import KV_DTYPES, KVDtype
+from kvchat.model.folder import ModelFolder
+
+if TYPE_CHECKING:
+    from kvchat.engine.engine import Engine
+    from kvchat.store.segment_thread import SegmentThread
+
+MAX_BLOCKS = 65536
+"""More blocks than this make panels slow, and no chat needs them."""
+MAX_THREADS = 1024
+MAX_DEFAULT_CONTEXTS = 8
+"""A pool nobody asked for holds at most this many full contexts; small models need no more."""
+SMALL_MODEL_PARAMETERS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Options of an engine, as `ChatRuntime` explains them; raises InvalidArgument."""
+
+    device: str
+    weights: str
+    kv_dtype: KVDtype
+    pool_bytes: int | None
+    block_size: int
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        size, threads = self.block_size, self.threads
+        if not 8 <= size <= 256 or size & (size - 1):
+            raise InvalidArgument(
+                f"block_size is {size}, but it must be 8, 16, 32, 64, 128 or 256."
+            )
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise InvalidArgument(f"threads is {threads}, but it must be 1 to {MAX_THREADS}.")
+        if self.kv_dtype not in KV_DTYPES:
+            raise InvalidArgument(f"kv_dtype is {self.kv_dtype!r}, but it must be auto or int8.")
+
+    def build(
+        self,
+        folder: ModelFolder,
+        segments: "SegmentThread | None",
+        post: Callable[[Callable[[], None]], object],
+    ) -> "tuple[Engine, str, str]":
+        """Load weights and return the engine, and the names of its device and its precision.
+
+        Engine thread only; imports torch and sets its number of threads. `segments` is where keys
+        and values are saved, None for nowhere; `post` runs a job on the engine thread, soon.
+        Raises InvalidArgument for what this machine cannot do, ModelError for damaged weights.
+        """
+        import torch
+
+        from kvchat.engine.engine import Engine
+        from kvchat.engine.model_runner import ModelRunner
+        from kvchat.engine.residency import Residency
+        from kvchat.kv.paged_cache import PagedKVCache
+        from kvchat.kv.staged_restore import segment_layout
+        from kvchat.model.checkpoint import load_transformer
+
+        device = devices.choose_device(self.device)
+        config = folder.config
+        if device == "cpu":
+            threads = self.threads
+            if threads is None:
+                # Steps of a small model are shorter than what threads lose waiting for each other.
+                is_small = config.num_parameters < SMALL_MODEL_PARAMETERS
+                threads = 1 if is_small else devices.default_threads()
+            torch.set_num_threads(threads)
+        dtype = devices.choose_dtype(device, self.weights, config.num_parameters)
+        model = load_transformer(folder, dtype=dtype, device=device)
+        spec = config.kv_spec()
+        bytes_per_block = spec.bytes_per_token(dtype.itemsize, self.kv_dtype) * self.block_size
+        context_blocks = -(-config.max_position // self.block_size) + 1
+        budget = devices.pool_budget(
+            self.pool_bytes,
+            context_bytes=bytes_per_block * context_blocks,
+            available_bytes=devices.available_memory_bytes(device),
+        )
+        num_blocks = max(1, min(budget // bytes_per_block, MAX_BLOCKS))
+        if self.pool_bytes is None:
+            num_blocks = min(num_blocks, MAX_DEFAULT_CONTEXTS * context_blocks)
+        cache = PagedKVCache(
+            spec,
+            num_blocks,
+            block_size=self.block_size,
+            dtype=dtype,
+            device=device,
+            salt=folder.digest(str(dtype)).encode(),
+            kv_dtype=self.kv_dtype,
+        )
+        engine = Engine(
+            ModelRunner(model, device),
+            cache,
+            context_tokens=config.max_position,
+            vocab_size=config.vocab_size,
+        )
+        if segments is not None:
+            layout = segment_layout(cache, cache.salt.decode())
+            segments.open(layout)
+            engine.residency = Residency(cache, segments, layout, post)
+        names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+        return engine, device, names[dtype]
