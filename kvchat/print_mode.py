@@ -136,7 +136,7 @@ def _origin(failure: KVChatError) -> KVChatError:
 def _notices(runtime: ChatRuntime, session: Session, reply: Reply) -> Iterator[str]:
     """Yield what the reader of an answer should know about it."""
     window, num_tokens = session.window, reply.num_prompt_tokens
-    if window is not None and num_tokens > window + max(0, session.sinks or 0):
+    if window is not None and num_tokens > window + session.num_sink_tokens:
         yield (
             f"the prompt has {num_tokens} tokens, more than the model sees: it read the beginning "
             f"and answered with the last {window} in view."

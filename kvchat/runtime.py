@@ -40,7 +40,7 @@ from kvchat.text.tokenizer import Tokenizer
 from kvchat.text.tokenizer_files import tokenizer_digest
 
 if TYPE_CHECKING:
-    from kvchat.engine.engine import Engine
+    from kvchat.engine.engine import Engine, ResumeCost
     from kvchat.kv.memory_report import MemoryReport
 
 __all__ = [
@@ -85,6 +85,8 @@ class RuntimeStats:
     num_steps: int
     num_preemptions: int
     num_copied_blocks: int
+    resume_costs: "tuple[ResumeCost, ...]"
+    """For every chat with blocks: tokens in the pool, only on disk, and to be computed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,7 @@ class ChatRuntime:
                 engine.num_steps,
                 engine.num_preemptions,
                 cache.num_copied_blocks,
+                tuple(engine.resume_costs()),
             )
 
         return self._engine.call(ask).result()

@@ -283,7 +283,6 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.skipif("__main__.py" not in FILES, reason="there is no command yet")
 def test_the_help_of_the_command_is_shown_without_torch() -> None:
     program = (
         "import runpy, sys\n"

@@ -32,7 +32,7 @@ class ScriptedRuntime:
         window: int | None = None,
         num_prompt_tokens: int = 3,
     ) -> None:
-        self.window, self.sinks = window, 0
+        self.window, self.num_sink_tokens = window, 0
         self.prompts: list[str] = []
         self.systems: list[str | None] = []
         node = MessageNode("m", "t", None, "assistant", [])

@@ -402,7 +402,7 @@ class StaticCache(ContiguousCache):
         if self._has_index_copy:
             try:
                 stored.index_copy_(0, cache_position, new.to(stored.dtype))
-            except (NotImplementedError, RuntimeError):
+            except NotImplementedError:
                 # Some devices lack the operator; found out once, then never tried again.
                 self._has_index_copy = False
             else:
