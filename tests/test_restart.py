@@ -162,7 +162,8 @@ def test_the_folder_may_be_deleted_at_any_time(open_runtime: Open, tmp_path: Pat
         (chat,) = runtime.sessions()
         answer, num_computed = say(chat, "again")
         assert answer == expected and num_computed > 50
-        shutil.rmtree(tmp_path / "data" / "kv")
+        # Moved away, since the last turn is being written and the folder is never quite empty.
+        (tmp_path / "data" / "kv").rename(tmp_path / "gone")
         say(chat, "still there?")
 
 
