@@ -141,6 +141,7 @@ class Engine:
         sequence.num_prompt_tokens = len(request.token_ids)
         sequence.num_cached_tokens = sequence.num_generated_tokens = 0
         sequence.prefill_seconds = sequence.decode_seconds = 0.0
+        sequence.notice = None
         self._ticks += 1
         sequence.arrival = sequence.last_used = self._ticks
         try:
@@ -408,7 +409,8 @@ class Engine:
         elif self._is_context_full(sequence):
             self._finish(sequence, FinishReason.CONTEXT, token_id=token_id, text=text)
         else:
-            _tell(request, TokenEvent(token_id, text, sequence.timing()))
+            notice = sequence.take_notice()
+            _tell(request, TokenEvent(token_id, text, sequence.timing(), notice=notice))
 
     def _finish(
         self,
@@ -436,7 +438,8 @@ class Engine:
         except Exception as failure:
             # The end must be told in any case.
             log.error("the end of a text is lost: %s", type(failure).__name__)
-        _tell(request, TokenEvent(token_id, text, sequence.timing(), reason, error))
+        notice = sequence.take_notice()
+        _tell(request, TokenEvent(token_id, text, sequence.timing(), reason, error, notice))
 
     # Room
 

@@ -57,13 +57,18 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class TokenEvent:
-    """One generated token, or the end (token_id None), in the order they happened."""
+    """One generated token, or the end (token_id None), in the order they happened.
+
+    `notice` is a sentence for the reader of this reply, on its first event at most: what was done
+    for it that took longer than it should have, and changed no word.
+    """
 
     token_id: int | None
     text: str
     timing: Timing
     finish_reason: FinishReason | None = None
     error: str | None = None
+    notice: str | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -24,7 +24,7 @@ class Sequence:
     """Token ids, the cache sequence that holds their keys and values, and the running request.
 
     `token_ids` may run ahead of the cache: the tokens behind the cache's length are to be computed.
-    `last_used` is a counter, never a clock.
+    `last_used` is a counter, never a clock. `notice` goes to the reader of the request, once.
     """
 
     owner: str
@@ -39,6 +39,12 @@ class Sequence:
     num_generated_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    notice: str | None = None
+
+    def take_notice(self) -> str | None:
+        """Return the notice that nobody was told yet, and forget it."""
+        notice, self.notice = self.notice, None
+        return notice
 
     def timing(self) -> Timing:
         """Return counts and seconds of the running request."""

@@ -325,3 +325,21 @@ def test_timing_counts_prompt_cached_and_generated_tokens() -> None:
     assert timing.num_generated_tokens == 4
     # Three chunks of 16, 16 and 8 tokens, then three tokens; each step takes a second.
     assert (timing.prefill_seconds, timing.decode_seconds) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3])
+def test_a_notice_comes_once_with_the_first_event_of_a_reply(num_tokens: int) -> None:
+    engine = make_engine()
+    engine.open("a")
+    sampling = SamplingParams(temperature=0.0, max_tokens=num_tokens)
+    reader = ask(engine, "a", [1, 2, 3], sampling)
+    engine._find("a").notice = "Something took longer."
+    run(engine)
+    assert [event.notice for event in reader.events] == [
+        "Something took longer.",
+        *[None] * (len(reader.events) - 1),
+    ]
+    engine._find("a").notice = "Nobody reads this."
+    again = ask(engine, "a", [4, 5, 6], sampling)
+    run(engine)
+    assert [event.notice for event in again.events] == [None] * len(again.events)
