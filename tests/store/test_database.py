@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvchat.errors import DatabaseDamaged, NotSaving, SessionNotFound
-from kvchat.store.database import MAX_UNDO_TIPS, Database
+from kvchat.store.database import Database
 from kvchat.store.rows import (
     MessageRow,
     ReplyEnd,
@@ -19,6 +19,7 @@ from kvchat.store.rows import (
     pack_token_ids,
     unpack_token_ids,
 )
+from kvchat.store.session_rows import MAX_UNDO_TIPS
 
 Make = Callable[..., MessageRow]
 

@@ -1,0 +1,225 @@
+"""MessageRows: the nodes of the message trees, and the replies that are streaming."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+
+from kvchat.clean_text import storable
+from kvchat.store.rows import (
+    MessageRow,
+    ReplyEnd,
+    ReplyUpdate,
+    pack_token_ids,
+    unpack_token_ids,
+)
+from kvchat.store.session_rows import push_undo_tip, update_session
+from kvchat.store.transactions import Transactions
+
+_LOG = logging.getLogger(__name__)
+
+_MESSAGE_COLUMNS = (
+    "id, tree_id, parent_id, role, text, token_ids, state, created_at, model_name, seed,"
+    " finish_reason, error, num_cached_tokens, decode_tokens_per_second"
+)
+
+
+class MessageRows(Transactions):
+    """Reads and adds messages; a part of Database, which says what every method raises."""
+
+    def add_message(
+        self,
+        session_id: str,
+        row: MessageRow,
+        *,
+        push_undo: bool = False,
+        clear_draft: bool = False,
+    ) -> None:
+        """Add a node and move the session's tip to it.
+
+        A user message is durable when this returns, so it can be computed. Its token ids may be
+        empty until they are known (`set_token_ids`, `begin_reply`). With `clear_draft` the draft
+        it was written from is emptied in the same transaction.
+        """
+        with self.transaction() as connection:
+            if push_undo:
+                push_undo_tip(connection, session_id)
+            _insert_message(connection, row)
+            update_session(connection, session_id, "tip_id = ?", row.id)
+            if clear_draft:
+                update_session(connection, session_id, "draft = ?", "")
+            connection.execute(
+                "UPDATE sessions SET use_order = (SELECT max(use_order) + 1 FROM sessions)"
+                " WHERE id = ?",
+                (session_id,),
+            )
+
+    def insert_message(self, row: MessageRow) -> None:
+        """Add a node that no session stands on yet."""
+        with self.transaction() as connection:
+            _insert_message(connection, row)
+
+    def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
+        """Record the token ids of a message that was stored before they were known."""
+        with self.transaction() as connection:
+            _set_token_ids(connection, message_id, token_ids)
+
+    def begin_reply(
+        self,
+        session_id: str,
+        reply: MessageRow,
+        *,
+        prompt_token_ids: Sequence[int] | None = None,
+        push_undo: bool = False,
+    ) -> None:
+        """Add the row of a reply that is about to stream, and move the session's tip to it.
+
+        `prompt_token_ids` are recorded as those of its parent, the user message, in the same
+        transaction. The tip moves now, so that after a crash the session shows what was said.
+        """
+        assert reply.state == "streaming"
+        with self.transaction() as connection:
+            if prompt_token_ids is not None:
+                assert reply.parent_id is not None
+                _set_token_ids(connection, reply.parent_id, prompt_token_ids)
+            if push_undo:
+                push_undo_tip(connection, session_id)
+            _insert_message(connection, reply)
+            update_session(connection, session_id, "tip_id = ?", reply.id)
+
+    def extend_replies(self, updates: Sequence[ReplyUpdate]) -> None:
+        """Append to streaming replies, and end those that have ended, in one transaction.
+
+        An update of a reply that is not streaming is left out, with a line in the log.
+        """
+        with self.transaction() as connection:
+            for update in updates:
+                row = connection.execute(
+                    "SELECT text, token_ids FROM messages WHERE id = ? AND state = 'streaming'",
+                    (update.message_id,),
+                ).fetchone()
+                if row is None:
+                    _LOG.error("reply %s is not streaming; update left out", update.message_id)
+                    continue
+                text, token_ids = row
+                connection.execute(
+                    "UPDATE messages SET text = ?, token_ids = ? WHERE id = ?",
+                    (
+                        text + storable(update.text),
+                        token_ids + pack_token_ids(update.token_ids),
+                        update.message_id,
+                    ),
+                )
+                if update.end is not None:
+                    _end_reply(connection, update.message_id, update.end)
+
+    def finish_reply(self, message_id: str, end: ReplyEnd) -> None:
+        """End one streaming reply."""
+        self.extend_replies([ReplyUpdate(message_id, end=end)])
+
+    def message(self, message_id: str) -> MessageRow | None:
+        """Return one message, or None."""
+        query = f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE id = ?"
+        rows = self.read(_message_row, query, (message_id,))
+        return rows[0] if rows else None
+
+    def load_path(self, tip_id: str | None) -> list[MessageRow]:
+        """Return the messages from the root down to a tip, the tip last; none for the root."""
+        columns = ", ".join(f"m.{name}" for name in _MESSAGE_COLUMNS.split(", "))
+        return self.read(
+            _message_row,
+            f"""
+            WITH RECURSIVE path (id, parent_id) AS (
+                SELECT id, parent_id FROM messages WHERE id = ?
+                UNION ALL
+                SELECT m.id, m.parent_id FROM messages AS m JOIN path ON m.id = path.parent_id
+            )
+            SELECT {columns} FROM path JOIN messages AS m ON m.id = path.id ORDER BY m.depth
+            """,
+            (tip_id,),
+        )
+
+    def children(self, tree_id: str, parent_id: str | None) -> list[MessageRow]:
+        """Return the messages right below one, or below the root of a tree, oldest first."""
+        return self.read(
+            _message_row,
+            f"SELECT {_MESSAGE_COLUMNS} FROM messages"
+            " WHERE tree_id = ? AND parent_id IS ? ORDER BY number",
+            (tree_id, parent_id),
+        )
+
+    def siblings(self, message_id: str) -> list[str]:
+        """Return the ids of the messages with the same parent, itself included, oldest first."""
+        return self.read(
+            lambda row: str(row[0]),
+            "SELECT other.id FROM messages AS self JOIN messages AS other"
+            " ON other.tree_id = self.tree_id AND other.parent_id IS self.parent_id"
+            " WHERE self.id = ? ORDER BY other.number",
+            (message_id,),
+        )
+
+    def mark_interrupted(self) -> int:
+        """Mark the replies that a process left streaming; return how many there were."""
+        if not self.read(bool, "SELECT 1 FROM messages WHERE state = 'streaming' LIMIT 1"):
+            return 0
+        with self.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE messages SET state = 'interrupted' WHERE state = 'streaming'"
+            )
+            return changed.rowcount
+
+
+def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
+    connection.execute(
+        f"INSERT INTO messages ({_MESSAGE_COLUMNS}, depth) VALUES"
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " 1 + coalesce((SELECT depth FROM messages WHERE id = ?), 0))",
+        (
+            row.id,
+            row.tree_id,
+            row.parent_id,
+            row.role,
+            storable(row.text),
+            pack_token_ids(row.token_ids),
+            row.state,
+            row.created_at,
+            row.model_name,
+            None if row.seed is None else str(row.seed),  # up to 2**64 - 1
+            row.finish_reason,
+            row.error,
+            row.num_cached_tokens,
+            row.decode_tokens_per_second,
+            row.parent_id,
+        ),
+    )
+
+
+def _set_token_ids(
+    connection: sqlite3.Connection, message_id: str, token_ids: Sequence[int]
+) -> None:
+    changed = connection.execute(
+        "UPDATE messages SET token_ids = ? WHERE id = ?", (pack_token_ids(token_ids), message_id)
+    )
+    assert changed.rowcount == 1, "no such message"
+
+
+def _end_reply(connection: sqlite3.Connection, message_id: str, end: ReplyEnd) -> None:
+    connection.execute(
+        "UPDATE messages SET state = ?, finish_reason = ?, error = ?, num_cached_tokens = ?,"
+        " decode_tokens_per_second = ? WHERE id = ?",
+        (
+            end.state,
+            end.finish_reason,
+            None if end.error is None else storable(end.error),
+            end.num_cached_tokens,
+            end.decode_tokens_per_second,
+            message_id,
+        ),
+    )
+
+
+# SQLite's values have no static types; the schema's checks say what they are.
+def _message_row(row: tuple[object, ...]) -> MessageRow:
+    values = list(row)
+    values[5] = unpack_token_ids(row[5])  # type: ignore[arg-type]
+    values[9] = None if row[9] is None else int(str(row[9]))
+    return MessageRow(*values)  # type: ignore[arg-type]
