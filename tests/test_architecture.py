@@ -33,8 +33,9 @@ MAY_IMPORT: dict[str, str] = {
     "training_export": "model training_corpus durable_files",
     "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",
-    "runtime": "session store engine engine_options model kv text paths durable_files settings"
-    " sampling_params clean_text",
+    "runtime": "runtime_status session store engine engine_options model kv text paths"
+    " durable_files settings sampling_params clean_text",
+    "runtime_status": "",
     "engine_options": "engine model kv device",  # builds the engine for the runtime
     "session": "engine store text sampling_params clean_text",
     "store": "kv durable_files untrusted clean_text",

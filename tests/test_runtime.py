@@ -59,7 +59,7 @@ for piece in reply:
     shown += 1
     if shown == 50:
         length = len(reply.text)
-        runtime.save(lambda database: None).result()
+        runtime.host.save(lambda database: None).result()
         print(length, flush=True)
 """
     child = subprocess.Popen(
@@ -177,7 +177,7 @@ def test_a_fifth_of_the_pool_is_freed_of_what_is_on_disk(tiny_model: Path, tmp_p
             chat = runtime.new_session()
             chat.send(f"{place} " + "hello " * 30, GREEDY).wait(60)
             chat.save()
-            runtime.release(chat.id)
+            runtime.host.release(chat.id)
         assert runtime.stats().memory.cached_bytes > 0
         chat.send("hi", GREEDY).wait(60)
         memory = runtime.stats().memory

@@ -1,59 +1,140 @@
-"""SessionHost: what a session needs of the runtime it lives in; `ChatRuntime` provides it."""
+"""SessionHost: what sessions share: store, engine, prompts, and each other. For any thread."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import RLock
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from kvchat.clean_text import storable
+from kvchat.engine.engine_thread import EngineThread
+from kvchat.errors import EngineStopped, InvalidArgument
 from kvchat.sampling_params import SamplingParams
-from kvchat.session.message import MessageNode
+from kvchat.session.message import MessageNode, node_of
+from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
+from kvchat.session.running_replies import RunningReplies
+from kvchat.session.session import AUTO_SINKS, Session, SessionState
 from kvchat.store.database import Database
 from kvchat.store.rows import MessageRow, SessionRow
+from kvchat.store.segment_thread import SegmentThread
+from kvchat.store.store_thread import StoreThread
 
 if TYPE_CHECKING:
-    from kvchat.session.session import Session, SessionState
+    from kvchat.engine.engine import Engine
 
 Result = TypeVar("Result")
+MIN_SINKS = 4
 
 
-class SessionHost(Protocol):
-    """Store, engine and the other sessions, as one session sees them. For any thread."""
+def check_window(window: int | None, sinks: int, context_tokens: int) -> None:
+    """Raise InvalidArgument for a window that does not fit a model's context."""
+    if sinks < AUTO_SINKS:
+        raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+    if window is not None and not 1 <= window <= context_tokens - max(0, sinks):
+        if 1 <= window <= context_tokens:
+            raise InvalidArgument(
+                f"A window of {window} and {sinks} sinks are more than the {context_tokens} tokens "
+                "of the model's context."
+            )
+        raise InvalidArgument(f"window is {window}, but it must be 1 to {context_tokens} tokens.")
 
-    @property
-    def lock(self) -> RLock:
+
+class SessionHost:
+    """Store, engine and the other sessions, as one session sees them.
+
+    `is_loading` says whether the engine has no model yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        model_name: str,
+        context_tokens: int,
+        block_size: int,
+        store: StoreThread,
+        segments: SegmentThread | None,
+        prompts: PromptThread,
+        engine: EngineThread,
+        is_loading: Callable[[], bool],
+    ) -> None:
+        self.lock = RLock()
         """The one lock around tips and message lists; held only for plain Python."""
+        self.model_name = model_name
+        """Name that is stored with messages: of the model, '#', and of its tokenizer's content."""
+        self.sessions: dict[str, Session] = {}
+        self.replies = RunningReplies(store, prompts, engine, model_name, self._open)
+        self.is_closed = False
+        self._context_tokens = context_tokens
+        self._block_size = block_size
+        self._store = store
+        self._segments = segments
+        self._prompts = prompts
+        self._engine = engine
+        self._is_loading = is_loading
+        self._nodes: dict[str, MessageNode] = {}
+        self._num_tags = 0
 
-    @property
-    def model_name(self) -> str:
-        """Name that is stored with messages, to know whose token ids they have."""
+    # Sessions
 
-    def save(self, job: Callable[[Database], Result]) -> "Future[Result]":
-        """Queue a job of the store."""
+    def add(self, session: Session) -> None:
+        """List a session."""
+        self.sessions[session.id] = session
+        self._num_tags = max(self._num_tags, session.hue_index + 1)
 
-    def storable(self, text: str) -> str:
-        """Return text as the store can hold it: what it cannot is replaced visibly."""
+    def remove(self, session: Session) -> None:
+        """Unlist a deleted session and give its blocks back."""
+        with self.lock:
+            self.sessions.pop(session.id, None)
 
-    def adopt(self, rows: Sequence[MessageRow]) -> list[MessageNode]:
-        """Return nodes for stored rows; a message in several sessions is one node."""
+        def forget(engine: "Engine") -> None:
+            engine.close(session.id)
+            if self._segments is not None:
+                self._segments.forget(session.id)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Return the text of generated token ids."""
+        self._engine.call(forget)
 
-    def num_fixed_tokens(self, row: SessionRow) -> int:
-        """Return how many tokens every prompt of a session begins with; 0 while loading."""
+    def next_tag_index(self) -> int:
+        """Return a number no other session had."""
+        self._num_tags += 1
+        return self._num_tags - 1
 
-    def num_sink_tokens(self, row: SessionRow) -> int:
-        """Return how many first tokens a session's window keeps, in whole blocks."""
+    def check_open(self) -> None:
+        """Raise EngineStopped after the runtime was closed."""
+        if self.is_closed:
+            raise EngineStopped("This runtime was closed; start a new one.")
 
     def check_window(self, window: int | None, sinks: int) -> None:
         """Raise InvalidArgument for a window that the model cannot have."""
+        check_window(window, sinks, self._context_tokens)
 
-    def release(self, session_id: str) -> None:
-        """Give a session's blocks back; its next message reads it again."""
+    # Text
 
-    def save_blocks(self, session_id: str) -> None:
-        """Wait until what is computed of a session is on disk, with its text."""
+    def save(self, job: Callable[[Database], Result]) -> "Future[Result]":
+        """Queue a job of the store."""
+        return self._store.submit(job)
+
+    def storable(self, text: str) -> str:
+        """Return text as the store can hold it: what it cannot is replaced visibly."""
+        return storable(text)
+
+    def adopt(self, rows: Sequence[MessageRow]) -> list[MessageNode]:
+        """Return nodes for stored rows; a message in several sessions is one node."""
+        return [self._nodes.setdefault(row.id, node_of(row)) for row in rows]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of generated token ids."""
+        return self._prompts.voice().writer.tokenizer.decode(token_ids)
+
+    def num_fixed_tokens(self, row: SessionRow) -> int:
+        """Return how many tokens every prompt of a session begins with; 0 while loading."""
+        return self._prompts.num_fixed_tokens(row.system) or 0
+
+    def num_sink_tokens(self, row: SessionRow) -> int:
+        """Return how many first tokens a session's window keeps, in whole blocks."""
+        size = self._block_size
+        return -(-max(MIN_SINKS, self._num_sinks(row)) // size) * size
+
+    # Replies
 
     def start(
         self,
@@ -66,34 +147,94 @@ class SessionHost(Protocol):
         prompt_is_new: bool,
         push_undo: bool,
     ) -> None:
-        """Write the prompt on the prompts thread, store the reply's row, and queue the request."""
+        """Begin a reply: its prompt is written and its row stored before it is computed."""
+        self.check_open()
+        self._nodes[node.id] = node
+        self._nodes[path[-1].id] = path[-1]
+        self.replies.start(
+            row, reply, path, node, sampling, prompt_is_new=prompt_is_new, push_undo=push_undo
+        )
 
-    def cancel(self, reply: Reply) -> None:
-        """End a reply wherever it is."""
+    def waiting_state(self, session_id: str) -> SessionState:
+        """Return what a reply without a first token waits for."""
+        if self._is_loading():
+            return SessionState.LOADING
+        progress = self._engine.progress.get(session_id)
+        if progress is not None and progress.queue_place:
+            return SessionState.WAITING
+        return SessionState.PREFILL
+
+    def prefill_progress(self, session_id: str) -> float:
+        """Return the part of the prompt that is computed."""
+        progress = self._engine.progress.get(session_id)
+        if progress is None or not progress.num_prompt_tokens:
+            return 0.0
+        return min(1.0, progress.num_computed_tokens / progress.num_prompt_tokens)
+
+    def queue_place(self, session_id: str) -> tuple[int, int] | None:
+        """Return the place in line for room in the pool, or None."""
+        progress = self._engine.progress.get(session_id)
+        if progress is None or not progress.queue_place:
+            return None
+        return progress.queue_place, progress.queue_length
+
+    # Keys and values
 
     def fork(self, parent_id: str, child_id: str, num_tokens: int, tag: str) -> None:
         """Let a new session share the blocks of its parent's first tokens."""
 
+        def share(engine: "Engine") -> None:
+            if engine.is_open(parent_id) and not engine.is_open(child_id):
+                engine.fork(parent_id, child_id, num_tokens, tag)
+            if self._segments is not None:
+                self._segments.share(parent_id, child_id)
+
+        self._engine.call(share)
+
     def rewind(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
         """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
 
-    def add(self, session: "Session") -> None:
-        """List a session."""
+        def cut(engine: "Engine") -> tuple[int, int]:
+            if not engine.is_open(row.id):
+                if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
+                    return 0, 0  # its sinks are not known yet
+                self._open(engine, row)
+            resident = engine.rewind(row.id, len(token_ids))
+            return resident, engine.num_restorable(row.id, token_ids) - resident
 
-    def remove(self, session: "Session") -> None:
-        """Unlist a deleted session and give its blocks back."""
+        return self._engine.call(cut)
 
-    def next_tag_index(self) -> int:
-        """Return a number no other session had."""
+    def release(self, session_id: str) -> None:
+        """Give a session's blocks back; its next message reads it again."""
+        self._engine.call(lambda engine: engine.close(session_id))
 
-    def waiting_state(self, session_id: str) -> "SessionState":
-        """Return what a reply without a first token waits for."""
-
-    def prefill_progress(self, session_id: str) -> float:
-        """Return the part of the prompt that is computed."""
-
-    def queue_place(self, session_id: str) -> tuple[int, int] | None:
-        """Return the place in line for room in the pool, or None."""
+    def save_blocks(self, session_id: str) -> None:
+        """Wait until what is computed of a session is on disk, with its text."""
+        self._store.flush().result()
+        while self._segments is not None:
+            saved = self._engine.call(lambda engine: engine.save(session_id)).result()
+            if saved is not None:
+                saved.result()
+                return
+            is_open = self._engine.call(lambda engine: engine.is_open(session_id)).result()
+            self._segments.flush().result()
+            if not is_open:
+                return
 
     def num_blocks(self, session_id: str) -> tuple[int, int]:
-        """Return blocks of a session and how many of them are shared."""
+        """Return blocks of a session and how many of them are shared, from the latest view."""
+        view = self._engine.view
+        if view is not None:
+            for sequence in view.sequences:
+                if sequence.session_id == session_id:
+                    blocks = [block for block in sequence.table if block >= 0]
+                    return len(blocks), sum(view.ref_counts[block] > 1 for block in blocks)
+        return 0, 0
+
+    def _open(self, engine: "Engine", row: SessionRow) -> None:
+        sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
+        tag = self.sessions[row.id].tag if row.id in self.sessions else ""
+        engine.open(row.id, window=row.window, sinks=sinks, label=tag)
+
+    def _num_sinks(self, row: SessionRow) -> int:
+        return self.num_fixed_tokens(row) if row.sinks == AUTO_SINKS else row.sinks

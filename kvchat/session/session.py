@@ -443,7 +443,7 @@ class Session:
         path = list(nodes)
         nodes.append(node)
         self._error = None
-        self._reply = Reply(self.id, node, seed, self._host.cancel)
+        self._reply = Reply(self.id, node, seed, self._host.replies.cancel)
         self._host.start(
             self._row,
             self._reply,

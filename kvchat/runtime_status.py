@@ -1,0 +1,36 @@
+"""What a runtime says about itself: RuntimeStatus in words, RuntimeStats in figures."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from kvchat.engine.engine import ResumeCost
+    from kvchat.kv.memory_report import MemoryReport
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeStatus:
+    """What the runtime can do now, for people: one sentence and the choices it made."""
+
+    state: Literal["loading", "ready", "failed"]
+    sentence: str
+    model_name: str
+    device: str
+    weights: str
+    context_tokens: int
+    default_window: int | None
+    saving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeStats:
+    """Figures of the engine between two steps."""
+
+    memory: "MemoryReport"
+    num_blocks: int
+    block_size: int
+    num_steps: int
+    num_preemptions: int
+    num_copied_blocks: int
+    resume_costs: "tuple[ResumeCost, ...]"
+    """For every chat with blocks: tokens in the pool, only on disk, and to be computed again."""
