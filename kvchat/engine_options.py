@@ -66,7 +66,6 @@ class EngineOptions:
         from kvchat.engine.residency import Residency
         from kvchat.kv.paged_cache import PagedKVCache
         from kvchat.kv.staged_restore import segment_layout
-        from kvchat.model.checkpoint import load_transformer
 
         device = devices.choose_device(self.device)
         config = folder.config
@@ -78,8 +77,8 @@ class EngineOptions:
                 threads = 1 if is_small else devices.default_threads()
             torch.set_num_threads(threads)
         dtype = devices.choose_dtype(device, self.weights, config.num_parameters)
-        model = load_transformer(folder, dtype=dtype, device=device)
-        spec = config.kv_spec()
+        model = folder.load(dtype=dtype, device=device)
+        spec = folder.kv_spec()
         bytes_per_block = spec.bytes_per_token(dtype.itemsize, self.kv_dtype) * self.block_size
         context_blocks = -(-config.max_position // self.block_size) + 1
         budget = devices.pool_budget(

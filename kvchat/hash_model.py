@@ -124,6 +124,29 @@ class HashModel:
         """Return the logits that follow a token with this final state."""
         return [(_join(state, token_id) & 1023) / 64 for token_id in range(self.vocab_size)]
 
+    def states(self, token_ids: Sequence[int], window: int | None = None, sinks: int = 0) -> Tensor:
+        """Return what `list_states` does, [T] int64, by whole columns, for long texts.
+
+        No cache, no attention: sums over visible tokens are differences of running sums.
+        """
+        at = torch.arange(len(token_ids))
+        state = _join(_join(torch.zeros_like(at), torch.tensor(token_ids)), at)  # [T]
+        for index, layer_window in enumerate(self.layer_windows):
+            seen = VisibleSet(window, sinks).within(layer_window)
+            num_visible, needle = _choose(
+                _join(state, 2 * index + 1), at, [seen], torch.tensor([len(at)])
+            )
+            sums, needles = (_digest(_value(index, head, state)) for head in (0, 1))
+            sums = torch.cat((sums.new_zeros(1), sums.cumsum(0)))  # [T + 1]
+            num_hidden, kept = at + 1 - num_visible, min(seen.sinks, len(at))
+            total = sums[at + 1] - sums[kept + num_hidden] + sums[kept]
+            state = _join(_join(state, total & _MASK), needles[needle])
+        return state
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return the logits, [T, vocab_size], that follow tokens with these final states."""
+        return (_join(states[:, None], torch.arange(self.vocab_size)) & 1023).float() / 64
+
 
 def _choose(
     choice: Tensor, positions: Tensor, visible: Sequence[VisibleSet], counts: Tensor

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 class ChatRuntime:
     """Many chats with one local model, all in one paged cache.
 
-    model       a model folder, or None for the bundled model
+    model       a model folder, opened or not, or None for the bundled model
     device      'auto', 'cpu', 'cuda' or 'mps'
     weights     'auto', 'fp32', 'bf16' or 'fp16'
     kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room
@@ -72,7 +72,7 @@ class ChatRuntime:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | ModelFolder | None = None,
         *,
         device: str = "auto",
         weights: str = "auto",
@@ -87,7 +87,11 @@ class ChatRuntime:
         sampling: Mapping[str, object] | None = None,
     ) -> None:
         self._options = EngineOptions(device, weights, kv_dtype, pool_bytes, block_size, threads)
-        self._folder = ModelFolder.open(paths.bundled_model_dir() if model is None else model)
+        if not isinstance(model, ModelFolder):
+            model_path = paths.bundled_model_dir() if model is None else model
+            self._folder = ModelFolder.open(model_path)
+        else:
+            self._folder = model
         self._is_bundled = model is None
         digest = tokenizer_digest(self._folder.path)
         model_name = f"{self._folder.name}#{digest}"

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, str] = {
     "training_export": "model training_corpus durable_files",
     "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",
+    "hash_folder": "hash_model model kv paths",
     "runtime": "runtime_status session store engine engine_options model kv text paths"
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",

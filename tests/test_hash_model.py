@@ -128,3 +128,18 @@ def test_the_state_of_a_token_depends_on_everything_it_sees_and_on_nothing_else(
         changed = [*text[:position], (text[position] + 1) % 97, *text[position + 1 :]]
         is_same = model.list_states(changed, window=5, sinks=2)[-1] == last
         assert is_same == (2 <= position < 25)
+
+
+@pytest.mark.parametrize("layer_windows", [(None, 33, None), (None,), (5, None)])
+@pytest.mark.parametrize("window", [None, 1, 7, 33, 60, 200])
+@pytest.mark.parametrize("sinks", [0, 8, 40, 150])
+def test_the_states_of_whole_columns_are_those_of_plain_lists(
+    layer_windows: tuple[int | None, ...], window: int | None, sinks: int
+) -> None:
+    model = HashModel(layer_windows=layer_windows)
+    token_ids = random_tokens(random.Random(f"{window} {sinks}"), 120)
+    sinks = 0 if window is None else sinks
+    states = model.list_states(token_ids, window, sinks)
+    assert model.states(token_ids, window, sinks).tolist() == states
+    logits = model.logits(torch.tensor(states[-2:])).tolist()
+    assert logits == [model.list_logits(state) for state in states[-2:]]

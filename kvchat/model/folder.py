@@ -11,10 +11,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kvchat.errors import ModelError
+from kvchat.kv.spec import KVCacheSpec
 from kvchat.model.config import ModelConfig, shown, unknown_fields
 from kvchat.untrusted import FileMissing, JsonValue, UntrustedFile, read_regular, strict_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from kvchat.engine.model_runner import Model
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 1 << 23
@@ -101,6 +108,16 @@ class ModelFolder:
         if self.path.parent.name == "snapshots":
             return self.path.parent.parent.name.removeprefix("models--").replace("--", "/")
         return self.path.name
+
+    def kv_spec(self) -> KVCacheSpec:
+        """Return what a token of this model stores in each layer."""
+        return self.config.kv_spec()
+
+    def load(self, *, dtype: "torch.dtype", device: str) -> "Model":
+        """Load the weights and return the model; imports torch. Raises ModelError."""
+        from kvchat.model.checkpoint import load_transformer
+
+        return load_transformer(self, dtype=dtype, device=device)
 
     def digest(self, precision: str) -> str:
         """Return the model digest: 64 hexadecimal digits that name exactly this model.
