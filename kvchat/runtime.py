@@ -153,7 +153,7 @@ class ChatRuntime:
         )
         """What its sessions share; no part of the public interface."""
         for row in rows:
-            self.host.add(Session(self.host, row))
+            self.host.add(row)
         self._engine.start()
 
     # Sessions
@@ -192,9 +192,7 @@ class ChatRuntime:
                 template_date=date.today().isoformat(),
             )
             self.host.save(lambda database: database.create_session(row))
-            session = Session(self.host, row)
-            self.host.add(session)
-            return session
+            return self.host.add(row)
 
     def open_session(self, session_id: str) -> Session:
         """Return the session with this id; raises SessionNotFound."""

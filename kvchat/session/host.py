@@ -9,11 +9,13 @@ from kvchat.clean_text import storable
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.errors import EngineStopped, InvalidArgument
 from kvchat.sampling_params import SamplingParams
+from kvchat.session.conversation import AUTO_SINKS, Conversation
 from kvchat.session.message import MessageNode, node_of
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import RunningReplies
-from kvchat.session.session import AUTO_SINKS, Session, SessionState
+from kvchat.session.session import Session
+from kvchat.session.session_state import SessionState
 from kvchat.store.database import Database
 from kvchat.store.rows import MessageRow, SessionRow
 from kvchat.store.segment_thread import SegmentThread
@@ -76,12 +78,13 @@ class SessionHost:
 
     # Sessions
 
-    def add(self, session: Session) -> None:
-        """List a session."""
-        self.sessions[session.id] = session
+    def add(self, row: SessionRow, path: list[MessageNode] | None = None) -> Session:
+        """List and return a session; its path is read when it is needed if it is not given."""
+        session = self.sessions[row.id] = Session(self, row, path)
         self._num_tags = max(self._num_tags, session.hue_index + 1)
+        return session
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Conversation) -> None:
         """Unlist a deleted session and give its blocks back."""
         with self.lock:
             self.sessions.pop(session.id, None)
