@@ -233,9 +233,12 @@ class ChatRuntime:
         """Return what the runtime can do now."""
         return self._status
 
-    def want_pool_view(self, wanted: bool) -> None:
-        """Start or stop copying block tables for `pool_view`, at most five times a second."""
-        self._engine.want_view(wanted)
+    def want_pool_view(self, wanted: bool, group_index: int = 0) -> None:
+        """Start or stop copying block tables for `pool_view`, at most five times a second.
+
+        `group_index` names the layer group, in models that have several; the last one for more.
+        """
+        self._engine.want_view(wanted, group_index)
 
     def pool_view(self) -> PoolView | None:
         """Return the latest copy, or None before the first one was wanted and made."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 VIEW_SECONDS = 0.2
+VIEW_PART = 50
+"""A view is made at most one part in so many of the time, however large the pool is."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,10 @@ class EngineThread:
         self._has_ended = False
         self._view_due = 0.0
         self._wants_view = False
+        self._view_group = 0
         self._viewed_steps = -1
+        self.view_seconds = 0.0
+        """What the last view cost this thread."""
         self.view: PoolView | None = None
         self.progress: dict[str, SequenceStats] = {}
         """Sequences that run or wait, as of the last step; replaced, never changed."""
@@ -95,9 +100,10 @@ class EngineThread:
         self._wake.set()
         return future
 
-    def want_view(self, wanted: bool) -> None:
-        """Start or stop publishing `view`, at most five times a second."""
+    def want_view(self, wanted: bool, group_index: int = 0) -> None:
+        """Start or stop publishing `view` of a layer group, at most five times a second."""
         self._wants_view = wanted
+        self._view_group = group_index
         self._viewed_steps = -1
         self._wake.set()
 
@@ -174,9 +180,10 @@ class EngineThread:
     def _publish_view(self, engine: "Engine") -> None:
         now = monotonic()
         if self._is_view_stale(engine) and now >= self._view_due:
-            self.view = engine.cache.pool_view()
+            self.view = engine.cache.pool_view(self._view_group)
+            self.view_seconds = monotonic() - now
             self._viewed_steps = engine.num_steps
-            self._view_due = now + VIEW_SECONDS
+            self._view_due = now + max(VIEW_SECONDS, VIEW_PART * self.view_seconds)
 
     def _stopped(self) -> EngineStopped:
         if self.failure is None:

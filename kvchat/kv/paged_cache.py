@@ -15,6 +15,7 @@ tensor.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,7 +34,8 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.paged_step import PagedStep
 from kvchat.kv.pool_budget import split_pool
 from kvchat.kv.pool_events import PoolEvents
-from kvchat.kv.pool_view import PoolView
+from kvchat.kv.pool_history import PoolHistory
+from kvchat.kv.pool_view import GroupCounts, PoolView
 from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, VisibleSet
 from kvchat.kv.step import Step, StepRow
@@ -86,10 +88,11 @@ class PagedKVCache(KVCache):
         self._metadata: list[AttentionMetadata] = []
         self._places = spec.places
         self._events = PoolEvents()
+        self._history = PoolHistory()
         self._num_views = 0
         self._num_uses = 0
-        for pool, storage in zip(self.pools, self.storages, strict=True):
-            pool.on_evicted = self._events.count_eviction
+        for index, (pool, storage) in enumerate(zip(self.pools, self.storages, strict=True)):
+            pool.on_evicted = partial(self._events.count_eviction, group_index=index)
             if storage.is_poisoning:
                 pool.on_freed = storage.poison
 
@@ -301,6 +304,7 @@ class PagedKVCache(KVCache):
     def record(self, kind: str, text: str, num_blocks: int) -> None:
         """Add an event to those a panel shows."""
         self._events.add(kind, text, num_blocks)
+        self._history.note(self.pools[0], self._sequences.values())
 
     def shrink(self, sequence: SequenceId, wanted: int) -> int:
         """Give up blocks of an idle sequence, tail first, until `wanted` are available.
@@ -495,6 +499,9 @@ class PagedKVCache(KVCache):
             copied = sum(group.copy_source is not None for group in row.groups)
             if copied:
                 self.num_copied_blocks += copied
+                for index, group in enumerate(row.groups):
+                    if group.copy_source is not None:
+                        self._events.mark("copied", index, (group.copy_target,))
                 self.record(
                     "copy", f"{name} copied the block it shared before writing to it", copied
                 )
@@ -503,6 +510,7 @@ class PagedKVCache(KVCache):
                 self.record("release", f"{name} let tokens leave its window", released)
             self._use(row.sequence)
         self._events.tell_evictions()
+        self._history.note(self.pools[0], self._sequences.values())
 
     # Reports
 
@@ -518,8 +526,15 @@ class PagedKVCache(KVCache):
         return sum(storage.nbytes for storage in self.storages)
 
     def pool_view(self, group_index: int = 0) -> PoolView:
-        """Return an immutable copy of one layer group's pool, for any thread."""
+        """Return an immutable copy of one layer group's pool, for any thread.
+
+        For an index behind the last group, that of the last group.
+        """
+        group_index = min(group_index, len(self.pools) - 1)
         self._num_views += 1
+        counts = [
+            GroupCounts.of(pool, self._block_bytes(index)) for index, pool in enumerate(self.pools)
+        ]
         return PoolView.of(
             self.pools[group_index],
             list(self._sequences.values()),
@@ -528,6 +543,12 @@ class PagedKVCache(KVCache):
             block_size=self.block_size,
             block_bytes=self._block_bytes(group_index),
             events=self._events.latest(),
+            groups=tuple(counts),
+            copied=self._events.marked("copied", group_index),
+            evicted=self._events.marked("evicted", group_index),
+            history=self._history.samples(),
+            num_blocks_by_kind=self._events.num_blocks_by_kind(),
+            peak_used_blocks=self._history.peak_used_blocks,
         )
 
     def check_integrity(self) -> None:

@@ -44,7 +44,7 @@ class FakeEngine:
     def stats(self) -> list[Any]:  # what a real engine returns is not looked into here
         return []
 
-    def pool_view(self) -> str:
+    def pool_view(self, group_index: int) -> str:
         return f"view of step {self.num_steps}"
 
     def abandon(self, error: str | None = None) -> None:

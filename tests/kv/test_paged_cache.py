@@ -524,6 +524,37 @@ def test_a_view_shows_states_owners_and_tables(family: PagedRun) -> None:
     assert sum(counts) == view.num_blocks
 
 
+def test_a_view_tells_bytes_of_all_groups_and_the_order_of_eviction(family: PagedRun) -> None:
+    cache = family.cache
+    cache.truncate(SequenceId(0), 0)
+    view = cache.pool_view()
+    assert view.cached == tuple(cache.pools[0].cached_blocks())
+    assert len(view.cached) == view.num_cached > 0
+    assert [view.states[block] for block in view.cached] == [BlockState.CACHED] * view.num_cached
+    assert sum(group.num_blocks * group.block_bytes for group in view.groups) == cache.nbytes
+    memory = cache.memory()
+    child = view.sequences[1]
+    assert sum(each.num_bytes for each in view.sequences) == memory.private_bytes
+    assert (child.session_id, child.window, child.sinks) == ("c", None, 0)
+    assert sum(g.num_cached * g.block_bytes for g in view.groups) == memory.cached_bytes
+
+
+def test_a_view_points_at_blocks_that_were_just_copied_or_evicted() -> None:
+    run = new_run(num_blocks=4)
+    cache = run.cache
+    parent = cache.open()
+    run.step([(parent, A[:6])])
+    child = cache.fork(parent)
+    run.step([(child, [1])])
+    (copied,) = cache.pool_view().copied
+    assert copied == cache.pool_view().sequences[1].table[-1]
+    cache.release(child)
+    cache.release(parent)
+    cached = cache.pools[0].cached_blocks()
+    run.step([(cache.open(), [7] * 16)])
+    assert cached and set(cache.pool_view().evicted) == set(cached)
+
+
 def test_a_view_does_not_change_when_the_pool_does(family: PagedRun) -> None:
     view = family.cache.pool_view()
     copy = replace(view)
@@ -534,6 +565,7 @@ def test_a_view_does_not_change_when_the_pool_does(family: PagedRun) -> None:
 
 def test_a_view_shows_released_blocks_as_holes(family: PagedRun) -> None:
     assert family.cache.pool_view(1).sequences[0].table[0] == -1
+    assert family.cache.pool_view(9).group_index == 1
 
 
 def test_events_tell_what_happened_to_blocks() -> None:

@@ -25,3 +25,23 @@ def test_forgotten_evictions_are_not_told() -> None:
     events.forget_evictions()
     events.tell_evictions()
     assert events.latest() == ()
+
+
+def test_blocks_are_pointed_at_for_a_second_in_their_layer_group() -> None:
+    now = [10.0]
+    events = PoolEvents(clock=lambda: now[0])
+    events.mark("copied", 0, (3, 4))
+    events.count_eviction(7, group_index=1)
+    now[0] = 10.9
+    assert events.marked("copied", 0) == (3, 4)
+    assert events.marked("copied", 1) == events.marked("evicted", 0) == ()
+    assert events.marked("evicted", 1) == (7,)
+    now[0] = 11.1
+    assert events.marked("copied", 0) == events.marked("evicted", 1) == ()
+
+
+def test_blocks_are_counted_by_kind_for_ever() -> None:
+    events = PoolEvents()
+    for _ in range(NUM_EVENTS + 1):
+        events.add("hit", "A found 4 tokens", 2)
+    assert events.num_blocks_by_kind() == (("hit", 2 * NUM_EVENTS + 2),)
