@@ -2,13 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NewType, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from kvchat.kv.spec import KVCacheSpec
-
-SequenceId = NewType("SequenceId", int)
+from kvchat.kv.spec import SequenceId as SequenceId  # what callers of a cache hold
 
 
 class ReservedStep(Protocol):

@@ -8,14 +8,11 @@
     child = cache.fork(parent)          # shares every block, copies nothing
     cache.truncate(parent, 3)           # rewind; the child keeps its blocks
 
-Layer groups have a pool, a storage and a table per sequence each. Bookkeeping lies in `step.py`,
-`paged_sequence.py`, `block_table.py`, `block_pool.py` and `prefix_index.py`, none of which knows a
-tensor.
+Layer groups have a pool, a storage and a table per sequence each. What needs no tensor lies in
+`paged_bookkeeping.py`; here are steps, and whatever reads or writes slots.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,26 +20,22 @@ from torch import Tensor
 from kvchat.errors import InvalidArgument, fault
 from kvchat.kv.attention_metadata import AttentionMetadata, plan_group
 from kvchat.kv.bare_tensors import read_tokens, split_layers
-from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool, evict_saved
-from kvchat.kv.block_table import HOLE, BlockTable
-from kvchat.kv.cache import KVCache, SequenceId
+from kvchat.kv.cache import KVCache
 from kvchat.kv.compaction import compact
 from kvchat.kv.integrity import check_pool, check_report, check_sequence
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.paged_bookkeeping import PagedBookkeeping
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.paged_step import PagedStep
 from kvchat.kv.pool_budget import split_pool
-from kvchat.kv.pool_events import PoolEvents
-from kvchat.kv.pool_history import PoolHistory
 from kvchat.kv.pool_view import GroupCounts, PoolView
-from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, VisibleSet
+from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, SequenceId, VisibleSet
 from kvchat.kv.step import Step, StepRow
 from kvchat.kv.storage import KVStorage
 
 
-class PagedKVCache(KVCache):
+class PagedKVCache(PagedBookkeeping, KVCache):
     """Keys and values of many sequences in blocks of `block_size` tokens.
 
     `num_blocks` is that of every layer group, or has one number for each; `create` takes bytes.
@@ -61,38 +54,19 @@ class PagedKVCache(KVCache):
         salt: bytes = b"",
         kv_dtype: KVDtype = "auto",
     ) -> None:
-        counts = [num_blocks] * len(spec.groups) if isinstance(num_blocks, int) else num_blocks
-        assert len(counts) == len(spec.groups), "one number of blocks for each layer group"
-        if min(counts) < 1 or block_size < 1:
-            raise InvalidArgument(
-                f"A pool of {min(counts)} blocks of {block_size} tokens cannot hold anything."
-            )
-        self.spec = spec
-        self.block_size = block_size
-        self.num_blocks = max(counts)
+        super().__init__(spec, num_blocks, block_size=block_size, salt=salt)
         self.device = device
-        self.salt = salt
-        self.pools = [
-            BlockPool(count, min(HEADROOM_TOKENS // block_size, count // 16)) for count in counts
-        ]
         self.storages = [
-            KVStorage(group, count, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype)
-            for group, count in zip(spec.groups, counts, strict=True)
+            KVStorage(
+                group, pool.num_blocks, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype
+            )
+            for group, pool in zip(spec.groups, self.pools, strict=True)
         ]
         self.num_copied_blocks = 0
-        self.is_on_disk: Callable[[bytes, int], bool] | None = None
-        """Says of a block's key and layer group whether it can be read back; see `tidy`."""
-        self._sequences: dict[SequenceId, PagedSequence] = {}
-        self._next_id = 0
-        self._step: Step | None = None
         self._metadata: list[AttentionMetadata] = []
         self._places = spec.places
-        self._events = PoolEvents()
-        self._history = PoolHistory()
         self._num_views = 0
-        self._num_uses = 0
-        for index, (pool, storage) in enumerate(zip(self.pools, self.storages, strict=True)):
-            pool.on_evicted = partial(self._events.count_eviction, group_index=index)
+        for pool, storage in zip(self.pools, self.storages, strict=True):
             if storage.is_poisoning:
                 pool.on_freed = storage.poison
 
@@ -139,190 +113,6 @@ class PagedKVCache(KVCache):
             kv_dtype=kv_dtype,
         )
 
-    # Sequences
-
-    def open(
-        self, *, window: int | None = None, sinks: int = 0, owner: str = "", label: str = ""
-    ) -> SequenceId:
-        """Start an empty sequence; sinks are rounded up to whole blocks.
-
-        `owner` names the sequence in views, `label` in the words of events.
-        Raises InvalidArgument for a window below 1 or negative sinks.
-        """
-        if window is not None and window < 1:
-            raise InvalidArgument(f"window is {window}, but it must be at least 1.")
-        if sinks < 0:
-            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
-        size = self.block_size
-        visible = VisibleSet() if window is None else VisibleSet(window, -(-sinks // size) * size)
-        tables = [BlockTable(pool, size) for pool in self.pools]
-        return self._register(PagedSequence(visible, tables, owner, label))
-
-    def length(self, sequence: SequenceId) -> int:
-        """Return the number of committed tokens."""
-        return self._sequences[sequence].length
-
-    def visible_set(self, sequence: SequenceId) -> VisibleSet:
-        """Return the session's window and sinks, rounded up to blocks."""
-        return self._sequences[sequence].visible
-
-    def token_ids(self, sequence: SequenceId) -> list[int]:
-        """Return a copy of the ids of the committed tokens."""
-        token_ids = self._sequences[sequence].token_ids
-        assert token_ids is not None
-        return list(token_ids)
-
-    def fork(
-        self,
-        sequence: SequenceId,
-        length: int | None = None,
-        *,
-        owner: str = "",
-        label: str = "",
-    ) -> SequenceId:
-        """Return a new sequence of the first `length` tokens that shares every block with this.
-
-        Takes no block, so it succeeds under a full pool. Where a window has released what the child
-        would see, the child starts empty and its tokens are brought again.
-        """
-        parent = self._at_rest(sequence)
-        length = parent.length if length is None else length
-        length = self._standing_length(parent, length)
-        child = parent.fork(length, owner, label)
-        shared = sum(1 for block in child.tables[0].blocks if block != HOLE)
-        self.record(
-            "fork",
-            f"{label or 'a fork'} shares {shared} blocks with {parent.label or 'its parent'},"
-            " nothing copied",
-            shared,
-        )
-        return self._register(child)
-
-    def truncate(self, sequence: SequenceId, length: int) -> int:
-        """Rewind to the first `length` tokens; return how many were kept.
-
-        Drops references to blocks behind; touches no tensor. The block that is cut open is written
-        in place if nobody else can read it, else copied at the next write.
-
-        Published blocks that are cut off stay cached, so going back costs nothing while they last.
-        Returns 0 where a window has released what the shorter sequence would see; `adopt` then
-        finds what is still resident.
-        """
-        state = self._at_rest(sequence)
-        length = self._standing_length(state, length)
-        before = state.length
-        dropped = self._cut(state, length)
-        if length < before:
-            self.record("rewind", f"{state.name} went back to token {length}", dropped)
-        return length
-
-    @contextmanager
-    def checkpoint(self, sequence: SequenceId) -> Iterator[SequenceId]:
-        """Keep a sequence as it is now, to `rollback` to; what raises inside rolls back by itself.
-
-            with cache.checkpoint(sequence) as before:
-                cache.append(sequence, key, value)
-                if not wanted:
-                    cache.rollback(sequence, before)
-
-        The checkpoint is a fork: it costs no block, and holds what windows release meanwhile.
-        """
-        before = self.fork(sequence)
-        try:
-            yield before
-        except BaseException:
-            self.rollback(sequence, before)
-            raise
-        finally:
-            self.release(before)
-
-    def rollback(self, sequence: SequenceId, checkpoint: SequenceId) -> None:
-        """Make a sequence equal to another, usually a fork that was made of it before.
-
-        Shares every block with it; the checkpoint stays as it is and can be used again.
-        """
-        state, source = self._at_rest(sequence), self._at_rest(checkpoint)
-        state.become(source)
-
-    def release(self, sequence: SequenceId) -> None:
-        """Forget a sequence; its published blocks stay cached until their room is needed."""
-        state = self._at_rest(sequence)
-        dropped = self._cut(state, 0)
-        del self._sequences[sequence]
-        self.record("free", f"{state.name} closed", dropped)
-
-    def adopt(self, sequence: SequenceId, token_ids: Sequence[int]) -> int:
-        """Extend a sequence by published blocks that hold exactly these tokens.
-
-        token_ids  all ids the sequence is to have, those it has already included
-        return     the new length, at most len(token_ids) - 1, so one token is left to compute
-
-        References every hit before anything else is taken, in every layer group or in none. In a
-        windowed group only sinks and window must be resident; the rest becomes holes.
-        """
-        state = self._at_rest(sequence)
-        if state.token_ids is None:
-            return state.length
-        assert state.token_ids == list(token_ids[: state.length])
-        visible_sets = self._visible_sets(state)
-        prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
-        if prefix is None:
-            return state.length
-        num_hits = prefix.reference(state.tables)
-        self.extend(sequence, token_ids[: prefix.length], prefix.keys, prefix.blocks)
-        self.record("hit", f"{state.name} found {state.length} tokens computed before", num_hits)
-        return state.length
-
-    def extend(
-        self,
-        sequence: SequenceId,
-        token_ids: Sequence[int],
-        keys: Sequence[bytes],
-        blocks: Sequence[Sequence[int]],
-    ) -> None:
-        """Give a sequence blocks that hold its next tokens and were referenced for it.
-
-        token_ids  all ids the sequence then has
-        keys       chained keys of its full blocks, from position 0 on
-        blocks     per layer group, the blocks behind those whose keys it has already, and HOLE
-                   where no query behind `token_ids` looks
-        """
-        state = self._at_rest(sequence)
-        state.extend(token_ids, keys, blocks)
-        state.release_hidden(self._visible_sets(state))
-        self._poison_behind(state)
-        self._use(state)
-
-    def paged_sequence(self, sequence: SequenceId) -> PagedSequence:
-        """Return a sequence's tables and keys, to be looked at between two steps."""
-        return self._at_rest(sequence)
-
-    def visible_sets_of(self, sequence: SequenceId) -> list[VisibleSet]:
-        """Return what queries of a sequence see, in the order of the layer groups."""
-        return self._visible_sets(self._sequences[sequence])
-
-    def record(self, kind: str, text: str, num_blocks: int) -> None:
-        """Add an event to those a panel shows."""
-        self._events.add(kind, text, num_blocks)
-        self._history.note(self.pools[0], self._sequences.values())
-
-    def shrink(self, sequence: SequenceId, wanted: int) -> int:
-        """Give up blocks of an idle sequence, tail first, until `wanted` are available.
-
-        Returns the new length. A sequence with a window gives up everything, since it cannot
-        continue without its last positions.
-        """
-        state = self._at_rest(sequence)
-        is_windowed = any(visible.window for visible in self._visible_sets(state))
-        dropped = 0
-        while state.length and self.num_available < wanted:
-            last = (state.length - 1) // self.block_size * self.block_size
-            dropped += self._cut(state, 0 if is_windowed else last)
-        if dropped:
-            name = state.label or "an idle sequence"
-            self.record("evict", f"{name} made room; its text stays", dropped)
-        return state.length
-
     def compact(self, sequence: SequenceId, num_tokens: int = 0) -> int:
         """Move a sequence's own blocks side by side where free room allows; return how many.
 
@@ -339,37 +129,6 @@ class PagedKVCache(KVCache):
         if num_moved:
             self.record("compact", f"{state.name} was moved into one piece", num_moved)
         return num_moved
-
-    def tidy(self) -> int:
-        """Evict cached blocks that are on disk until a fifth of each pool is free; return how many.
-
-        For the time between turns: sequences are placed better where there is free room, and what
-        is on disk comes back cheaply. Does nothing until `is_on_disk` is set.
-        """
-        if self.is_on_disk is None:
-            return 0
-        count = evict_saved(self.pools, self.is_on_disk)
-        if count:
-            self._events.forget_evictions()
-            self.record("evict", "blocks that are on disk made room between turns", count)
-        return count
-
-    def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
-        """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""
-        state = self._sequences[sequence]
-        return state.visible.chunk_limit(state.length, wanted)
-
-    def blocks_for(self, sequence: SequenceId, count: int) -> int:
-        """Return how many blocks `count` more tokens would take, in the layer group of most.
-
-        Counts a copy of the last block where it cannot be written in place.
-        """
-        return self._sequences[sequence].blocks_for(count)
-
-    @property
-    def num_available(self) -> int:
-        """Free and cached blocks, in the layer group that has fewest."""
-        return min(pool.num_available for pool in self.pools)
 
     # Steps
 
@@ -488,7 +247,7 @@ class PagedKVCache(KVCache):
 
     def _undo_rows(self, rows: list[StepRow]) -> None:
         for row in rows:
-            self._poison_behind(row.sequence)
+            self._forget_slots_behind(row.sequence)
 
     def _end_step(self, step: Step, committed: list[StepRow]) -> None:
         assert step is self._step
@@ -511,6 +270,13 @@ class PagedKVCache(KVCache):
             self._use(row.sequence)
         self._events.tell_evictions()
         self._history.note(self.pools[0], self._sequences.values())
+
+    def _forget_slots_behind(self, state: PagedSequence) -> None:
+        """Make slots behind the last token NaN where tests ask for it: rewound, or rolled back."""
+        used = state.length % self.block_size
+        for table, storage in zip(state.tables, self.storages, strict=True):
+            if storage.is_poisoning and used and table.pool.is_writable(table.blocks[-1]):
+                storage.poison(table.blocks[-1], used)
 
     # Reports
 
@@ -559,48 +325,6 @@ class PagedKVCache(KVCache):
         for state in states:
             check_sequence(state, self._visible_sets(state), self.block_size, self.salt)
         check_report(self.memory(), self.pools, self.nbytes)
-
-    # Pieces
-
-    def _register(self, state: PagedSequence) -> SequenceId:
-        sequence = SequenceId(self._next_id)
-        self._next_id += 1
-        self._sequences[sequence] = state
-        self._use(state)
-        return sequence
-
-    def _use(self, state: PagedSequence) -> None:
-        self._num_uses += 1
-        state.last_used = self._num_uses
-
-    def _at_rest(self, sequence: SequenceId) -> PagedSequence:
-        """Return a sequence that may change, which none of the step in progress may."""
-        state = self._sequences[sequence]
-        assert self._step is None or all(row.sequence is not state for row in self._step.rows)
-        return state
-
-    def _standing_length(self, state: PagedSequence, length: int) -> int:
-        """Return `length`, or 0 where a window has released what a query there would see."""
-        if not 0 <= length <= state.length:
-            raise InvalidArgument(
-                f"Position {length} is outside the sequence, which has {state.length} tokens."
-            )
-        return length if state.can_stand_at(length, self._visible_sets(state)) else 0
-
-    def _cut(self, state: PagedSequence, length: int) -> int:
-        dropped = state.cut(length)
-        self._poison_behind(state)
-        return dropped
-
-    def _visible_sets(self, state: PagedSequence) -> list[VisibleSet]:
-        return [state.visible.within(group.window) for group in self.spec.groups]
-
-    def _poison_behind(self, state: PagedSequence) -> None:
-        """Make slots behind the last token NaN where tests ask for it: rewound, or rolled back."""
-        used = state.length % self.block_size
-        for table, storage in zip(state.tables, self.storages, strict=True):
-            if storage.is_poisoning and used and table.pool.is_writable(table.blocks[-1]):
-                storage.poison(table.blocks[-1], used)
 
     def _block_bytes(self, group_index: int) -> int:
         return self.storages[group_index].nbytes // self.pools[group_index].num_blocks

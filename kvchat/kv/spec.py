@@ -6,7 +6,10 @@ from one, so `attend` needs no argument besides query, key and value.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol, get_args
+from typing import Literal, NewType, Protocol, get_args
+
+SequenceId = NewType("SequenceId", int)
+"""Names a sequence of one cache; never used again there."""
 
 KVDtype = Literal["auto", "int8"]
 """How keys and values are stored: as the model computes them, or as codes (`quantization.py`)."""
