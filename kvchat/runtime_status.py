@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from kvchat.engine.engine import ResumeCost
+    from kvchat.engine.sequence import ResumeCost
     from kvchat.kv.memory_report import MemoryReport
 
 

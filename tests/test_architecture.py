@@ -99,7 +99,8 @@ IMPORT_TORCH = (
     " engine/residency.py"
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"
-    " engine/model_runner.py engine/sampler.py engine/engine.py integrations/transformers.py"
+    " engine/model_runner.py engine/sampler.py engine/room.py engine/admission.py"
+    " engine/forward_pass.py engine/engine.py integrations/transformers.py"
 )
 
 IMPORT_TORCH_LATE = "engine_options.py"

@@ -12,12 +12,12 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from kvchat.engine.sequence import SequenceState
+from kvchat.engine.sequence import SequenceState, SequenceStats
 from kvchat.errors import EngineStopped, KVChatError
 from kvchat.kv.pool_view import PoolView
 
 if TYPE_CHECKING:
-    from kvchat.engine.engine import Engine, SequenceStats
+    from kvchat.engine.engine import Engine
 
 Result = TypeVar("Result")
 VIEW_SECONDS = 0.2

@@ -1,4 +1,7 @@
-"""Sequence: one conversation's tokens in the engine, and how far they are computed."""
+"""Sequence: one conversation's tokens in the engine, and how far they are computed.
+
+SequenceStats and ResumeCost say of it what a panel shows. Plain Python, no tensors.
+"""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -55,3 +58,26 @@ class Sequence:
             self.prefill_seconds,
             self.decode_seconds,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceStats:
+    """One sequence for a panel: tokens, how many are in the cache, and where it waits."""
+
+    owner: str
+    state: SequenceState
+    num_tokens: int
+    num_computed_tokens: int
+    num_prompt_tokens: int
+    queue_place: int
+    queue_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeCost:
+    """Where the tokens of a sequence are: in the pool, only on disk, or to be computed again."""
+
+    owner: str
+    num_resident_tokens: int
+    num_disk_tokens: int
+    num_prefill_tokens: int

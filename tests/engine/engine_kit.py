@@ -2,8 +2,9 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -122,6 +123,7 @@ def make_engine(
     max_rows: int = 32,
     context_tokens: int = 10_000,
     kv_dtype: KVDtype = "auto",
+    clock: Callable[[], float] = perf_counter,
 ) -> Engine:
     """Return an engine over HashModel, or over another model of VOCAB_SIZE tokens."""
     return Engine(
@@ -130,6 +132,7 @@ def make_engine(
         context_tokens=context_tokens,
         vocab_size=VOCAB_SIZE,
         scheduler=Scheduler(max_rows, TokenBudget(budget)),
+        clock=clock,
     )
 
 

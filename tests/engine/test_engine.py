@@ -315,8 +315,7 @@ def test_places_in_line_go_by_arrival_and_the_focused_one_first() -> None:
 
 def test_timing_counts_prompt_cached_and_generated_tokens() -> None:
     seconds = iter(range(1000))
-    engine = make_engine(budget=16)
-    engine._clock = lambda: float(next(seconds))
+    engine = make_engine(budget=16, clock=lambda: float(next(seconds)))
     engine.open("a")
     reader = ask(engine, "a", [1] * 40, SamplingParams(temperature=0.0, max_tokens=4))
     run(engine)

@@ -1,0 +1,115 @@
+"""Admission: which waiting prompt may start, and when.
+
+A prompt enters when its blocks fit beside what was promised to those that run; what can never run
+is refused at once, with the numbers.
+"""
+
+import logging
+
+from kvchat.engine.lineup import Lineup
+from kvchat.engine.request import Request
+from kvchat.engine.room import Room
+from kvchat.engine.scheduler import Scheduler
+from kvchat.engine.sequence import Sequence
+from kvchat.errors import ContextTooLong, InvalidArgument, PoolTooSmall
+from kvchat.kv.paged_cache import PagedKVCache
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Moves sequences from the line to those that run; the focused one first, then by arrival."""
+
+    def __init__(
+        self,
+        cache: PagedKVCache,
+        lineup: Lineup,
+        room: Room,
+        scheduler: Scheduler,
+        *,
+        context_tokens: int,
+        vocab_size: int,
+    ) -> None:
+        self._cache = cache
+        self._lineup = lineup
+        self._room = room
+        self._scheduler = scheduler
+        self._context_tokens = context_tokens
+        self._vocab_size = vocab_size
+
+    def check(self, sequence: Sequence, request: Request) -> None:
+        """Refuse a prompt that can never run: InvalidArgument, ContextTooLong or PoolTooSmall."""
+        if not request.token_ids:
+            raise InvalidArgument("An empty prompt has nothing to answer.")
+        if not 0 <= min(request.token_ids) <= max(request.token_ids) < self._vocab_size:
+            raise InvalidArgument("The prompt has token ids that the model does not know.")
+        size = self._cache.block_size
+        visible = self._cache.visible_set(sequence.cache_id)
+        num_tokens = len(request.token_ids)
+        if visible.window is None and num_tokens >= self._context_tokens:
+            raise ContextTooLong(
+                f"The prompt has {num_tokens} tokens, but the model's context holds "
+                f"{self._context_tokens}; rewind, or give the session a window "
+                "(/window 1024 in the app)."
+            )
+        needed = num_tokens // size + 1
+        if visible.window is not None:
+            # The sinks, the blocks over which a window can lie, and nothing between them.
+            needed = min(needed, visible.sinks // size + (visible.window + size - 2) // size + 1)
+        if needed > self._cache.num_blocks:
+            raise PoolTooSmall(
+                f"The prompt needs {needed} blocks, but the whole pool has "
+                f"{self._cache.num_blocks}; use a larger --pool or a window."
+            )
+
+    def ready(self) -> list[Sequence]:
+        """Return the sequences in line that do not wait for a disk."""
+        if self._room.residency is None:
+            return self._lineup.waiting
+        return [
+            sequence
+            for sequence in self._lineup.waiting
+            if not self._room.residency.waits(sequence)
+        ]
+
+    def place_in_line(self, sequence: Sequence) -> tuple[bool, int]:
+        """Return what the line is ordered by."""
+        return sequence.owner != self._scheduler.focus, sequence.arrival
+
+    def admit(self) -> None:
+        """Move waiting sequences to the running ones while their prompts have room.
+
+        The first of a step whose blocks lie scattered is moved into one piece.
+        """
+        may_compact = True
+        while ready := self.ready():
+            if self._lineup.is_draining and self._lineup.running:
+                return
+            sequence = min(ready, key=self.place_in_line)
+            first = None if self._room.residency is None else self._room.residency.lacks_room
+            if first is not None and self.place_in_line(first) < self.place_in_line(sequence):
+                return
+            self._cache.adopt(sequence.cache_id, sequence.token_ids)
+            if self._room.residency is not None and self._room.residency.begin(sequence):
+                continue
+            # For this prompt, for what was promised to others, and a watermark of one block each.
+            need = self._room.blocks_to_finish(sequence) + len(self._lineup.running)
+            need += sum(self._room.blocks_to_finish(other) for other in self._lineup.running)
+            has_room = self._room.make_room(need, keep=sequence)
+            if self._lineup.running and not has_room:
+                return
+            self._lineup.start(sequence)
+            if sequence.num_generated_tokens == 0:
+                sequence.num_cached_tokens = self._cache.length(sequence.cache_id)
+            if may_compact:
+                may_compact = not self._compact(sequence)
+
+    def _compact(self, sequence: Sequence) -> bool:
+        """Bring a sequence's own blocks side by side; say whether any were moved."""
+        self._cache.tidy()
+        try:
+            return self._cache.compact(sequence.cache_id, self._room.remaining(sequence)) > 0
+        except Exception as error:
+            # Nothing was changed, and all that is lost is some speed.
+            log.warning("blocks were not moved: %s", type(error).__name__)
+            return False
