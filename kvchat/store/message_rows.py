@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from kvchat.clean_text import storable
+from kvchat.store.prompt_rows import note_sent, remove_first_waiting
 from kvchat.store.rows import (
     MessageRow,
     ReplyEnd,
@@ -12,8 +13,8 @@ from kvchat.store.rows import (
     pack_token_ids,
     unpack_token_ids,
 )
+from kvchat.store.search import SearchRows
 from kvchat.store.session_rows import push_undo_tip, update_session
-from kvchat.store.transactions import Transactions
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _MESSAGE_COLUMNS = (
 )
 
 
-class MessageRows(Transactions):
+class MessageRows(SearchRows):
     """Reads and adds messages; a part of Database, which says what every method raises."""
 
     def add_message(
@@ -33,12 +34,14 @@ class MessageRows(Transactions):
         *,
         push_undo: bool = False,
         clear_draft: bool = False,
+        take_waiting: bool = False,
     ) -> None:
         """Add a node and move the session's tip to it.
 
         A user message is durable when this returns, so it can be computed. Its token ids may be
         empty until they are known (`set_token_ids`, `begin_reply`). With `clear_draft` the draft
-        it was written from is emptied in the same transaction.
+        it was written from is emptied in the same transaction, and with `take_waiting` the prompt
+        that waited first is taken off the line.
         """
         with self.transaction() as connection:
             if push_undo:
@@ -47,16 +50,22 @@ class MessageRows(Transactions):
             update_session(connection, session_id, "tip_id = ?", row.id)
             if clear_draft:
                 update_session(connection, session_id, "draft = ?", "")
+            if take_waiting:
+                remove_first_waiting(connection, session_id)
+            if row.role == "user":
+                note_sent(connection, row.id)
             connection.execute(
                 "UPDATE sessions SET use_order = (SELECT max(use_order) + 1 FROM sessions)"
                 " WHERE id = ?",
                 (session_id,),
             )
+        self.num_gaps += 1
 
     def insert_message(self, row: MessageRow) -> None:
         """Add a node that no session stands on yet."""
         with self.transaction() as connection:
             _insert_message(connection, row)
+        self.num_gaps += 1
 
     def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
         """Record the token ids of a message that was stored before they were known."""
@@ -111,6 +120,7 @@ class MessageRows(Transactions):
                 )
                 if update.end is not None:
                     _end_reply(connection, update.message_id, update.end)
+        self.num_gaps += sum(update.end is not None for update in updates)
 
     def finish_reply(self, message_id: str, end: ReplyEnd) -> None:
         """End one streaming reply."""
@@ -162,6 +172,10 @@ class MessageRows(Transactions):
         if not self.read(bool, "SELECT 1 FROM messages WHERE state = 'streaming' LIMIT 1"):
             return 0
         with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO search_gaps"
+                " SELECT number FROM messages WHERE state = 'streaming'"
+            )
             changed = connection.execute(
                 "UPDATE messages SET state = 'interrupted' WHERE state = 'streaming'"
             )
@@ -191,6 +205,8 @@ def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
             row.parent_id,
         ),
     )
+    if row.state != "streaming":
+        _note_gap(connection, row.id)
 
 
 def _set_token_ids(
@@ -214,6 +230,14 @@ def _end_reply(connection: sqlite3.Connection, message_id: str, end: ReplyEnd) -
             end.decode_tokens_per_second,
             message_id,
         ),
+    )
+    _note_gap(connection, message_id)
+
+
+def _note_gap(connection: sqlite3.Connection, message_id: str) -> None:
+    """Let a message be searched from now on; see `search.py`."""
+    connection.execute(
+        "INSERT OR IGNORE INTO search_gaps SELECT number FROM messages WHERE id = ?", (message_id,)
     )
 
 

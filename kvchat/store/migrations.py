@@ -89,9 +89,43 @@ def m002_segments(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX session_segments_by_name ON session_segments (name)")
 
 
+def m003_search_and_prompts(connection: sqlite3.Connection) -> None:
+    """Messages that the search index does not know yet, waiting prompts, and the prompt history."""
+    connection.execute("""
+        CREATE TABLE search_gaps (
+            number INTEGER PRIMARY KEY REFERENCES messages (number) ON DELETE CASCADE
+        )""")
+    connection.execute(
+        "INSERT INTO search_gaps SELECT number FROM messages WHERE state != 'streaming'"
+    )
+    connection.execute("""
+        CREATE TABLE waiting_prompts (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            session_id TEXT NOT NULL REFERENCES sessions (id),
+            text TEXT NOT NULL
+        )""")
+    connection.execute("CREATE INDEX waiting_by_session ON waiting_prompts (session_id, number)")
+    connection.execute("""
+        CREATE TABLE prompt_history (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            text TEXT,
+            message_id TEXT REFERENCES messages (id) ON DELETE CASCADE,
+            CHECK ((text IS NULL) != (message_id IS NULL))
+        )""")
+    connection.execute("CREATE INDEX prompt_history_by_message ON prompt_history (message_id)")
+    connection.execute(
+        "INSERT INTO prompt_history (message_id)"
+        " SELECT id FROM messages WHERE role = 'user' ORDER BY number"
+    )
+    connection.execute("CREATE INDEX sessions_by_tree ON sessions (tree_id)")
+    connection.execute("CREATE INDEX messages_by_parent_alone ON messages (parent_id)")
+    connection.execute("CREATE INDEX sessions_by_tip ON sessions (tip_id)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_sessions_and_messages,
     m002_segments,
+    m003_search_and_prompts,
 )
 
 

@@ -80,10 +80,6 @@ class SessionRows(Transactions):
             update_session(connection, session_id, "window = ?", window)
             update_session(connection, session_id, "sinks = ?", sinks)
 
-    def set_draft(self, session_id: str, draft: str) -> None:
-        """Keep the text of a prompt that is not sent yet."""
-        self._set(session_id, "draft = ?", storable(draft))
-
     def delete_session(self, session_id: str, at: float) -> None:
         """Put a session among the deleted ones; its messages stay. `at` is for display."""
         self._set(session_id, "deleted_at = ?", at)

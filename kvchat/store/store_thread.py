@@ -2,8 +2,9 @@
 
 Callers hand in jobs and may wait for them. The engine hands in pieces of replies with `stream`,
 which never waits: the pieces of all replies are committed together, one second after the first of
-them or when one reply has 64. Pieces that were handed in before a job are committed before it runs.
-When the disk refuses, nothing is dropped: pieces wait in memory and are tried again.
+them or when one reply has 64. Drafts go the same way. Pieces that were handed in before a job are
+committed before it runs. When the disk refuses, nothing is dropped: pieces wait in memory and are
+tried again.
 """
 
 import logging
@@ -35,6 +36,24 @@ class _Wake(Enum):
     FLUSH = auto()
     RETRY = auto()
     STOP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some of a streaming reply, or its end."""
+
+    message_id: str
+    text: str
+    token_id: int | None
+    end: ReplyEnd | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """The text of a prompt that is being typed."""
+
+    session_id: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -77,12 +96,13 @@ class StoreThread:
         self._tick_tokens = tick_tokens
         self._retry_seconds = retry_seconds
         self._jobs: SimpleQueue[_Job | _Wake] = SimpleQueue()
-        self._pieces: deque[tuple[str, str, int | None, ReplyEnd | None] | None] = deque()
+        self._pieces: deque[_Piece | _Draft | None] = deque()
         # None marks where a job was submitted: what came after it is committed after it, for it
         # may be what begins the reply.
         self._num_pieces: dict[str, int] = {}  # of each reply, since its last wake-up
         self._is_asleep = False
         self._unsaved: dict[str, _Unsaved] = {}
+        self._unsaved_drafts: dict[str, str] = {}
         self._outage: str | None = None
         self._flush_at: float | None = None
         self._retry_at = 0.0
@@ -142,31 +162,42 @@ class StoreThread:
         """
         self._append(message_id, "", None, end)
 
+    def keep_draft(self, session_id: str, text: str) -> None:
+        """Store what stands in a session's prompt, within `tick_seconds`; never waits, any thread.
+
+        Of many texts of one session the last is stored.
+        """
+        self._pieces.append(_Draft(session_id, text))
+        self._wake()
+
     def _append(
         self, message_id: str, text: str, token_id: int | None, end: ReplyEnd | None
     ) -> None:
-        self._pieces.append((message_id, text, token_id, end))
+        self._pieces.append(_Piece(message_id, text, token_id, end))
         num_pieces = self._num_pieces.get(message_id, 0) + 1
         if end is not None:
             self._num_pieces.pop(message_id, None)
         elif num_pieces < self._tick_tokens:
             self._num_pieces[message_id] = num_pieces
-            # The other thread sets the flag, then looks for pieces; this one does it in the other
-            # order, so that one of them sees the other.
-            if self._is_asleep:
-                self._is_asleep = False
-                self._jobs.put(_Wake.LOOK)
+            self._wake()
             return
         else:
             self._num_pieces[message_id] = 0
         self._jobs.put(_Wake.FLUSH)
+
+    def _wake(self) -> None:
+        # The other thread sets the flag, then looks for pieces; this one does it in the other
+        # order, so that one of them sees the other.
+        if self._is_asleep:
+            self._is_asleep = False
+            self._jobs.put(_Wake.LOOK)
 
     def flush(self) -> Future[None]:
         """Commit all pieces handed in so far; the future fails with NotSaving if that fails."""
         return self.submit(self._flush_or_raise)
 
     def _flush_or_raise(self, database: Database) -> None:
-        if self._unsaved:  # the flush before every job has failed
+        if self._unsaved or self._unsaved_drafts:  # the flush before every job has failed
             raise NotSaving(self._outage or "The last words are not saved.")
 
     def close(self, timeout_seconds: float | None = None) -> bool:
@@ -180,7 +211,8 @@ class StoreThread:
                 self._is_closed = True
                 self._jobs.put(_Wake.STOP)
         self._thread.join(timeout_seconds)
-        return not self._thread.is_alive() and not self._unsaved
+        is_saved = not self._unsaved and not self._unsaved_drafts
+        return not self._thread.is_alive() and is_saved
 
     # Store thread only, from here on.
 
@@ -205,9 +237,18 @@ class StoreThread:
                     self._flush_pieces(database)
                 if self._outage is not None and database.num_commits > num_commits:
                     self._end_outage()
+                self._index_while_idle(database)
             self._flush_pieces(database)
         finally:
             database.close()
+
+    def _index_while_idle(self, database: Database) -> None:
+        """Let the search index catch up, a slice at a time, until somebody wants something."""
+        while self._outage is None and self._jobs.empty() and database.wants_indexing:
+            try:
+                database.index_slice()
+            except (NotSaving, DatabaseDamaged) as error:
+                self._begin_outage(error)
 
     def _next_job(self) -> _Job | _Wake:
         """Wait for the next job, or until the tick or the time of the next try is over."""
@@ -238,12 +279,15 @@ class StoreThread:
         self._flush_at = None
         while self._pieces and (piece := self._pieces[0]) is not None:
             self._pieces.popleft()
-            message_id, text, token_id, end = piece
-            unsaved = self._unsaved.setdefault(message_id, _Unsaved())
-            unsaved.pieces.append(text)
-            if token_id is not None:
-                unsaved.token_ids.append(token_id)
-            unsaved.end = end or unsaved.end
+            if isinstance(piece, _Draft):
+                self._unsaved_drafts[piece.session_id] = piece.text
+                continue
+            unsaved = self._unsaved.setdefault(piece.message_id, _Unsaved())
+            unsaved.pieces.append(piece.text)
+            if piece.token_id is not None:
+                unsaved.token_ids.append(piece.token_id)
+            unsaved.end = piece.end or unsaved.end
+        self._save_drafts(database)
         if not self._unsaved:
             return
         updates = [
@@ -261,6 +305,16 @@ class StoreThread:
         else:
             self._unsaved.clear()
 
+    def _save_drafts(self, database: Database) -> None:
+        if not self._unsaved_drafts:
+            return
+        try:
+            database.set_drafts(self._unsaved_drafts)
+        except (NotSaving, DatabaseDamaged) as error:
+            self._begin_outage(error)
+        else:
+            self._unsaved_drafts.clear()
+
     def _save_one_by_one(self, database: Database, updates: list[ReplyUpdate]) -> None:
         for update in updates:
             try:
@@ -275,7 +329,7 @@ class StoreThread:
 
     def _probe(self, database: Database) -> None:
         """See whether the disk still refuses, when there was nothing to commit."""
-        if self._unsaved or self._outage is None:
+        if self._unsaved or self._unsaved_drafts or self._outage is None:
             return
         try:
             database.probe_write()

@@ -52,3 +52,8 @@ class Transactions:
             return [make(row) for row in rows]
         except (TypeError, ValueError) as error:  # a value that no version has ever written
             raise damaged(self.path) from error
+
+    def cut_log(self) -> None:
+        """Move SQLite's log into the file and cut it to nothing."""
+        with spoken_errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -324,3 +324,73 @@ def test_pieces_of_many_replies_from_a_fast_engine_all_arrive_in_order(
         assert row.token_ids == tuple(range(500))
         assert row.text == "".join(f"{token_id}," for token_id in range(500))
         assert row.state == "done"
+
+
+def test_drafts_are_stored_within_a_tick_and_the_last_one_wins(
+    open_store: Callable[..., StoreThread],
+) -> None:
+    store = open_store(tick_seconds=0.01)
+    before = store.submit(lambda database: database.num_commits).result(PATIENCE)
+    commits, committed = count_commits()
+    for number in range(100):
+        store.keep_draft("s", f"draft {number}")
+    assert committed.wait(PATIENCE)
+    draft, after = store.submit(
+        lambda database: (database.session("s").draft, database.num_commits)
+    ).result(PATIENCE)
+    assert draft == "draft 99"
+    assert after - before < 100
+    assert commits
+
+
+def test_a_draft_handed_in_before_a_message_is_cleared_by_it(
+    open_store: Callable[..., StoreThread], user: Make
+) -> None:
+    store = open_store()
+    store.keep_draft("s", "hello")
+    store.submit(lambda database: database.add_message("s", user("u2", "a"), clear_draft=True))
+    assert store.submit(lambda database: database.session("s").draft).result(PATIENCE) == ""
+
+
+def test_a_draft_waits_in_memory_while_the_disk_refuses(
+    open_store: Callable[..., StoreThread], disk: Any, notices: Notices, path: Path
+) -> None:
+    store = open_store(tick_seconds=0.01, retry_seconds=0.01)
+    disk.refuse()
+    store.keep_draft("s", "hello")
+    assert notices.refused.wait(PATIENCE)
+    disk.work()
+    assert notices.saved_again.wait(PATIENCE)
+    assert store.submit(lambda database: database.session("s").draft).result(PATIENCE) == "hello"
+
+
+def test_closing_stores_the_last_draft(open_store: Callable[..., StoreThread], path: Path) -> None:
+    store = open_store()
+    store.keep_draft("s", "last words")
+    assert store.close(PATIENCE)
+    database = Database(path)
+    assert database.session("s").draft == "last words"
+    database.close()
+
+
+def test_messages_are_indexed_while_nobody_wants_anything(
+    open_store: Callable[..., StoreThread], user: Make
+) -> None:
+    store = open_store()
+    indexed = threading.Event()
+
+    def hook(point: str) -> None:
+        if point == "db.committed" and threading.current_thread().name == "kvchat-store":
+            indexed.set()
+
+    for number in range(70):
+        store.submit(
+            lambda database, name=f"x{number}": database.insert_message(user(name, "u"))  # type: ignore[misc]
+        )
+    store.submit(lambda database: None).result(PATIENCE)
+    errors.fault_hook = hook
+    gaps = store.submit(lambda database: database.num_gaps).result(PATIENCE)
+    if gaps >= 64:
+        assert indexed.wait(PATIENCE)
+        gaps = store.submit(lambda database: database.num_gaps).result(PATIENCE)
+    assert gaps < 64
