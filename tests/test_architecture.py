@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, str] = {
     "__main__": "cli",
     "cli": "tui print_mode runtime bench doctor settings paths clean_text sampling_params device"
     " durable_files",
-    "tui": "runtime session settings paths sampling_params clean_text",
+    "tui": "runtime session settings paths sampling_params clean_text"
+    " durable_files untrusted",  # attached files, the editor's file, exports
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "tui runtime engine model kv device sampling_params hash_model",
     "doctor": "runtime engine model kv device sampling_params hash_model",

@@ -1,142 +1,26 @@
-"""What the commands do in the prompt and on the screen; verbs called with their argument's text.
+"""What the commands do on the screen; verbs called with their argument's text.
 
-Verbs over sessions stand in `session_actions`, verbs over messages in `message_actions`. Nothing
-here waits: figures that the engine has to be asked for are asked from a worker.
+Verbs over the prompt stand in `prompt_actions`, over sessions in `session_actions`, over messages
+in `message_actions`. Nothing here waits: figures that the engine has to be asked for are asked from
+a worker.
 """
 
 from typing import TYPE_CHECKING
 
-from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.errors import InvalidArgument
 from kvchat.tui.figures import stats_lines
 from kvchat.tui.message_actions import copy_exact, rewind, start_cursor
+from kvchat.tui.prompt_actions import clear_prompt, run_command
 from kvchat.tui.screens.help import Help, help_lines
 from kvchat.tui.screens.picker import Choice, Picker
 from kvchat.tui.session_actions import shown_view, started_runtime
 from kvchat.tui.themes import THEME_NAMES
 
 if TYPE_CHECKING:
-    from kvchat.tui.commands import Command
     from kvchat.tui.screens.chat import ChatScreen
 
 ESCAPE_SECONDS = 1.0
 QUIT_SECONDS = 2.0
-
-# -- when a key applies --------------------------------------------------------------------
-
-
-def at_first_line(chat: "ChatScreen", _key: str) -> bool:
-    """Whether Up has nothing left to do in the prompt."""
-    return chat.hints.is_open or chat.prompt.cursor_at_first_line
-
-
-def at_last_line(chat: "ChatScreen", _key: str) -> bool:
-    """Whether Down has nothing left to do in the prompt."""
-    return chat.hints.is_open or chat.prompt.cursor_at_last_line
-
-
-def has_hints(chat: "ChatScreen", _key: str) -> bool:
-    """Whether slash commands are being offered."""
-    return chat.hints.is_open
-
-
-def has_chip(chat: "ChatScreen", _key: str) -> bool:
-    """Whether a paste stands as a chip in the prompt."""
-    return chat.prompt.has_chip
-
-
-def is_prompt_empty(chat: "ChatScreen", _key: str) -> bool:
-    """Whether nothing is written."""
-    return not chat.prompt.text
-
-
-def is_one_line(chat: "ChatScreen", _key: str) -> bool:
-    """Whether Shift with Up or Down cannot select in the prompt."""
-    return "\n" not in chat.prompt.text
-
-
-def at_end_of_prompt(chat: "ChatScreen", _key: str) -> bool:
-    """Whether End has nothing left to do in the prompt."""
-    return chat.prompt.cursor_at_end_of_text
-
-
-# -- the prompt ----------------------------------------------------------------------------
-
-
-def send(chat: "ChatScreen", _args: str) -> None:
-    """Send the prompt, or run it when it is a slash command."""
-    if chat.prompt.take_back_backslash():
-        return
-    text = chat.prompt.exact_text
-    if not text.strip():
-        return
-    if text.startswith("/") and not text.startswith("//"):
-        run_slash(chat, text)
-        return
-    if chat.submit(text[1:] if text.startswith("//") else text):
-        chat.prompt.set_exact_text("")
-
-
-def run_slash(chat: "ChatScreen", text: str) -> None:
-    """Run a line that begins with a slash; with an error, it stays in the prompt."""
-    try:
-        command, args = chat.app.registry.parse_slash(text)
-    except InvalidArgument as error:
-        if chat.hints.is_open and " " not in text:
-            complete(chat, "")
-        chat.notice(error.sentence, "error")
-        return
-    chat.state.remember(text)
-    chat.prompt.set_exact_text("")
-    run_command(chat, command, args)
-
-
-def run_command(chat: "ChatScreen", command: "Command", args: str) -> None:
-    """Run a command; what it refuses becomes one sentence in the status line."""
-    try:
-        command.run(chat, args)
-    except KVChatError as error:
-        chat.notice(error.sentence, "error")
-
-
-def newline(chat: "ChatScreen", _args: str) -> None:
-    """Break the line."""
-    chat.prompt.insert_newline()
-
-
-def history_older(chat: "ChatScreen", _args: str) -> None:
-    """Show the prompt before, keeping what is written; or move in the hints."""
-    if chat.hints.is_open:
-        chat.hints.move(-1)
-        return
-    view = chat.view
-    if view is not None and view.waiting_prompts and not chat.prompt.text:
-        chat.prompt.set_exact_text(view.waiting_prompts.pop())
-        chat.sync()
-        return
-    chat.step_history(-1)
-
-
-def history_newer(chat: "ChatScreen", _args: str) -> None:
-    """Show the prompt after; or move in the hints."""
-    if chat.hints.is_open:
-        chat.hints.move(1)
-    else:
-        chat.step_history(1)
-
-
-def complete(chat: "ChatScreen", _args: str) -> None:
-    """Put the chosen slash command into the prompt."""
-    command = chat.hints.chosen
-    if command is not None:
-        chat.prompt.set_exact_text(f"/{command.slash} " if command.args else f"/{command.slash}")
-
-
-def expand_paste(chat: "ChatScreen", _args: str) -> None:
-    """Show a pasted chip as text."""
-    refusal = chat.prompt.expand_chips()
-    if refusal:
-        chat.notice(refusal)
-
 
 # -- leaving and stopping ------------------------------------------------------------------
 
@@ -144,15 +28,14 @@ def expand_paste(chat: "ChatScreen", _args: str) -> None:
 def back(chat: "ChatScreen", _args: str) -> None:
     """Close what is open, else leave the messages, else stop the reply; twice: rewind."""
     if chat.hints.is_open:
-        chat.hints.show([])
+        chat.hints.close()
     elif chat.transcript.cursor is not None:
         chat.leave_cursor()
     elif chat.view is not None and (chat.view.is_running or chat.view.waiting_prompts):
         stop(chat, "")
     elif chat.pressed_again("escape", ESCAPE_SECONDS):
         if chat.prompt.text:
-            chat.state.remember(chat.prompt.exact_text)
-            chat.prompt.set_exact_text("")
+            clear_prompt(chat)
         else:
             rewind(chat, "")
     else:
@@ -184,8 +67,7 @@ def interrupt(chat: "ChatScreen", _args: str) -> None:
         copy_exact(chat, selected)
         chat.clear_selection()
     elif chat.prompt.text:
-        chat.state.remember(chat.prompt.exact_text)
-        chat.prompt.set_exact_text("")
+        clear_prompt(chat)
     elif chat.view is not None and chat.view.is_running:
         stop(chat, "")
     elif chat.pressed_again("ctrl+c", QUIT_SECONDS):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kvchat.tui.glyphs import Glyphs
+from kvchat.tui.prompt_history import PromptHistory
 from kvchat.tui.safe import safe_line
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ChatState:
         self.views: dict[str, SessionView] = {}
         self.shown: SessionView | None = None
         self.recent: list[str] = []
-        self.history: list[str] = []
+        self.history = PromptHistory()
         self.deleted: dict[str, float] = {}
         """Sessions hidden by /delete, and when they are really deleted."""
 
@@ -113,11 +114,6 @@ class ChatState:
             if view.num_unread or (view.state_name == "ERROR" and view is not self.shown):
                 return view
         return None
-
-    def remember(self, text: str) -> None:
-        """Put a prompt into the history, once."""
-        if text.strip() and (not self.history or self.history[-1] != text):
-            self.history.append(text)
 
 
 def title_of(session: "Session") -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from kvchat.errors import InvalidArgument
 from kvchat.tui import actions
 from kvchat.tui import message_actions as messages
+from kvchat.tui import prompt_actions as prompt
 from kvchat.tui import session_actions as sessions
+from kvchat.tui.completion import Arguments, one_of, path_after
 
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
@@ -64,6 +66,8 @@ class Command:
     applies: Applies = field(default=_always)
     """Whether the key means this command now; otherwise it goes on to the widget."""
     in_palette: bool = True
+    complete: Arguments | None = None
+    """What its argument could become, for Tab."""
 
     @property
     def key_text(self) -> str:
@@ -73,19 +77,26 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     # -- the prompt
-    Command("prompt.send", "Send; while a reply runs, wait in line", actions.send,
+    Command("prompt.send", "Send; while a reply runs, wait in line", prompt.send,
             keys=("enter",), where="prompt", in_palette=False),
-    Command("prompt.newline", "New line", actions.newline,
+    Command("prompt.newline", "New line", prompt.newline,
             help="A backslash before Enter does the same in every terminal.",
             keys=("ctrl+j", "shift+enter", "alt+enter"), where="prompt", in_palette=False),
-    Command("prompt.history_older", "Older prompt", actions.history_older, keys=("up",),
-            where="prompt", applies=actions.at_first_line, in_palette=False),
-    Command("prompt.history_newer", "Newer prompt", actions.history_newer, keys=("down",),
-            where="prompt", applies=actions.at_last_line, in_palette=False),
-    Command("prompt.complete", "Complete the command", actions.complete, keys=("tab",),
-            where="prompt", applies=actions.has_hints, in_palette=False),
-    Command("prompt.expand", "Show a paste as text", actions.expand_paste, keys=("ctrl+o",),
-            where="prompt", applies=actions.has_chip, in_palette=False),
+    Command("prompt.history_older", "Older prompt", prompt.history_older, keys=("up",),
+            where="prompt", applies=prompt.at_first_line, in_palette=False),
+    Command("prompt.history_newer", "Newer prompt", prompt.history_newer, keys=("down",),
+            where="prompt", applies=prompt.at_last_line, in_palette=False),
+    Command("prompt.complete", "Complete the command", prompt.complete, keys=("tab",),
+            where="prompt", applies=prompt.has_hints, in_palette=False),
+    Command("prompt.expand", "Show a paste as text", prompt.expand_paste, keys=("ctrl+o",),
+            where="prompt", applies=prompt.has_chip, in_palette=False),
+    Command("prompt.history_search", "Search the prompt history", prompt.search_history,
+            keys=("ctrl+r",), where="prompt"),
+    Command("prompt.editor", "Write the prompt in your editor", prompt.open_editor,
+            keys=("ctrl+g",), help="It is $VISUAL or $EDITOR; replies go on meanwhile."),
+    Command("prompt.attach", "Put a text file into the prompt", prompt.attach, slash="attach",
+            args="PATH", help="Also @ and its path anywhere in a prompt, then Tab.",
+            complete=path_after()),
     # -- everywhere
     Command("app.back", "Close, leave, or stop this reply", actions.back, keys=("escape",),
             footer="stop", in_palette=False),
@@ -131,7 +142,7 @@ COMMANDS: tuple[Command, ...] = (
             slash="blocks", footer="blocks"),
     Command("view.sidebar", "Sidebar on, off", actions.toggle_sidebar, keys=("f4",)),
     Command("view.theme", "Dark or light theme", actions.switch_theme, slash="theme",
-            args="[dark|light]"),
+            args="[dark|light]", complete=one_of("dark", "light")),
     Command("view.redraw", "Draw everything again", actions.redraw, keys=("ctrl+l",)),
     Command("session.stats", "Figures of this session and the pool", actions.show_stats,
             slash="stats"),
@@ -140,11 +151,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("app.help", "Help", actions.show_help, keys=("f1",), slash="help",
             aliases=("keys",), footer="help"),
     Command("app.help_key", "Help", actions.show_help, keys=("question_mark",),
-            applies=actions.is_prompt_empty, shown_keys="?", in_palette=False),
+            applies=prompt.is_prompt_empty, shown_keys="?", in_palette=False),
     Command("app.quit", "Quit; running replies are kept as interrupted", actions.quit_app,
             keys=("ctrl+q",), slash="quit", aliases=("exit", "bye")),
     Command("app.quit_if_empty", "Quit when the prompt is empty", actions.quit_app,
-            keys=("ctrl+d",), where="prompt", applies=actions.is_prompt_empty,
+            keys=("ctrl+d",), where="prompt", applies=prompt.is_prompt_empty,
             in_palette=False),
     # -- reading
     Command("chat.page_up", "Scroll a page up", actions.page_up, keys=("pageup",),
@@ -152,15 +163,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("chat.page_down", "Scroll a page down", actions.page_down, keys=("pagedown",),
             in_palette=False),
     Command("chat.line_up", "Scroll a line up", actions.line_up, keys=("shift+up",),
-            where="prompt", applies=actions.is_one_line, in_palette=False),
+            where="prompt", applies=prompt.is_one_line, in_palette=False),
     Command("chat.line_down", "Scroll a line down", actions.line_down, keys=("shift+down",),
-            where="prompt", applies=actions.is_one_line, in_palette=False),
+            where="prompt", applies=prompt.is_one_line, in_palette=False),
     Command("chat.top", "Scroll to the first message", actions.scroll_top, keys=("ctrl+home",),
             in_palette=False),
     Command("chat.bottom", "Scroll to the end and follow", actions.follow, keys=("ctrl+end",),
             in_palette=False),
     Command("chat.follow", "Go to the end and follow", actions.follow, keys=("end",),
-            where="prompt", applies=actions.at_end_of_prompt, in_palette=False),
+            where="prompt", applies=prompt.at_end_of_prompt, in_palette=False),
     Command("chat.cursor", "Message cursor", messages.start_cursor, keys=("alt+up",)),
     Command("app.next_area", "Prompt or messages", actions.next_area,
             keys=("tab", "shift+tab"), in_palette=False),

@@ -51,7 +51,7 @@ def rewind_to(chat: "ChatScreen", message: "Message") -> None:
         plan = session.rewind(to=message.id)
     else:
         plan = session.rewind(to=message.parent_id or "")
-        chat.state.remember(chat.prompt.exact_text)
+        chat.state.history.remember(chat.prompt.exact_text)
         chat.prompt.set_exact_text(message.text)
     chat.leave_cursor()
     _rewound(chat, plan)

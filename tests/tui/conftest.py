@@ -15,6 +15,15 @@ from fake_runtime import FakeRuntime  # type: ignore[import-not-found]
 from kvchat.tui.app import KVChatApp
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's editor, folders and settings out of the tests."""
+    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / "xdg" / name.lower()))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "true")
+
+
 @pytest.fixture
 def make_runtime() -> Any:
     """Make a runtime whose replies are scripted."""

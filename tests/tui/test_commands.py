@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from kvchat.errors import InvalidArgument
-from kvchat.tui.actions import run_command
 from kvchat.tui.commands import COMMANDS, NEVER_BOUND, Registry, display_key
+from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.screens.help import help_lines
 
 Make = Callable[..., Any]

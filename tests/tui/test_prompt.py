@@ -1,6 +1,8 @@
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from textual import events
 
 Make = Callable[..., Any]
@@ -162,3 +164,153 @@ async def test_a_line_break_at_the_end_of_a_paste_is_no_line_of_its_own(
         await paste(pilot, "row\n" * 40)
 
         assert app.chat.prompt.text == "[paste 1: 40 lines]"
+
+
+async def test_a_cleared_prompt_comes_back_with_up(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"by mistake", "escape", "escape")
+        cleared = app.chat.prompt.text
+        await pilot.press("up")
+
+    assert cleared == ""
+    assert app.chat.prompt.text == "by mistake"
+
+
+async def test_the_history_is_searched_while_typing_and_r_goes_to_older_ones(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for text in ("first rust question", "python\nquestion", "second rust question"):
+            app.chat.state.history.remember(text)
+        await pilot.press("ctrl+r", *"rust")
+        found = await settle(pilot)
+        await pilot.press("ctrl+r", "enter")
+        chosen = app.chat.prompt.text
+        await pilot.press("ctrl+u", "ctrl+r", *"PYTHON", "tab")
+
+    assert "Prompt history" in found
+    assert "▸ second rust question" in found and "  first rust question" in found
+    assert "python" not in found
+    assert chosen == "first rust question"
+    assert app.chat.prompt.text == "python\nquestion"
+
+
+async def test_leaving_the_history_search_keeps_what_was_written(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.chat.state.history.remember("older")
+        await pilot.press(*"draft", "ctrl+r")
+        nothing = await settle(pilot)
+        await pilot.press("escape")
+
+    assert "nothing fits" in nothing
+    assert app.chat.prompt.text == "draft"
+
+
+async def test_an_attached_file_is_a_chip_and_is_sent_with_its_name(
+    make_app: Make, make_runtime: Make, settle: Settle, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.md").write_text("one\ntwo\n")
+    runtime = make_runtime(["ok"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.chat.prompt.set_exact_text(f"/attach {tmp_path}/notes.md")
+        await pilot.press("enter", *" why?")
+        shown = app.chat.prompt.text
+        await pilot.press("enter")
+        await settle(pilot)
+
+    assert shown == "[file 1: notes.md, 5 lines] why?"
+    assert runtime.open_sessions[0].messages[0].text == "notes.md\n```\none\ntwo\n```\n why?"
+
+
+async def test_a_file_that_cannot_be_attached_keeps_the_line(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"/attach none.txt", "enter")
+        text = await settle(pilot)
+
+    assert "none.txt is missing." in text
+    assert app.chat.prompt.text == "/attach none.txt"
+
+
+async def test_tab_after_an_at_sign_walks_folders_and_puts_the_file_in(
+    make_app: Make,
+    make_runtime: Make,
+    settle: Settle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"see @s", "tab")
+        folder = await settle(pilot)
+        await pilot.press("tab", *" please")
+
+    assert "▸ @src/a.py" in folder and "see @src/" in folder
+    assert app.chat.prompt.text == "see [file 1: a.py, 4 lines] please"
+    assert app.chat.prompt.exact_text == "see a.py\n```\nx = 1\n```\n please"
+
+
+async def test_a_line_chosen_with_arrows_is_run_by_enter(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"/theme ", "down", "enter")
+        taken = app.chat.prompt.text
+        await pilot.press("enter")
+        await settle(pilot)
+
+    assert taken == "/theme light"
+    assert app.theme == "kvchat-light"
+
+
+async def test_what_a_command_refuses_stays_in_the_prompt(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"/window often", "enter")
+        text = await settle(pilot)
+
+    assert "often is no window" in text
+    assert app.chat.prompt.text == "/window often"
+
+
+async def test_a_draft_with_a_paste_comes_back_with_its_chip_after_another_session(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["x"])
+    app = make_app(runtime)
+    content = "row\n" * 40
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"one", "enter")
+        runtime.finish_all()
+        await settle(pilot)
+        await pilot.press(*"see ")
+        await paste(pilot, content)
+        await pilot.press(*" why", "ctrl+n", "alt+1")
+
+    assert app.chat.prompt.text == "see [paste 1: 40 lines] why"
+    assert app.chat.prompt.exact_text == f"see {content} why"

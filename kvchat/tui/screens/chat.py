@@ -17,10 +17,11 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from kvchat.errors import KVChatError
-from kvchat.tui.actions import run_command
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, ChatState, SessionView
+from kvchat.tui.completion import completion_for
 from kvchat.tui.conversation import HINT, entries_of, waiting_words
 from kvchat.tui.figures import session_figures
+from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.session_lines import block_row, session_line, state_words
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
@@ -58,8 +59,6 @@ class ChatScreen(Screen[None]):
         self._signature: tuple[object, ...] = ()
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
-        self._history_place: int | None = None
-        self._history_draft = ""
         self._code_places: dict[str, int] = {}
         self._ticks = 0
         self._stride = 1
@@ -230,9 +229,11 @@ class ChatScreen(Screen[None]):
         if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
             self.prompt.styles.height = rows
         text = self.prompt.text
-        is_word = text.startswith("/") and not text.startswith("//") and not text[1:].count(" ")
-        is_word = is_word and "\n" not in text and self.app.size.height >= 10
-        self.hints.show(self.app.registry.slash_matches(text[1:].lower()) if is_word else [])
+        if self.app.size.height < 10 or ("@" not in text and not text.startswith("/")):
+            self.hints.close()
+            return
+        before = self.prompt.text_before_cursor
+        self.hints.show(completion_for(before, len(before) == len(text), self.app.registry))
 
     @on(Prompt.Refused)
     def _paste_refused(self, event: Prompt.Refused) -> None:
@@ -240,8 +241,7 @@ class ChatScreen(Screen[None]):
 
     def submit(self, text: str) -> bool:
         """Send a prompt or let it wait in line; False when it could be neither."""
-        self.state.remember(text)
-        self._history_place = None
+        self.state.history.remember(text)
         self._notice = ("", "", 0.0)
         view = self.view
         if view is None:
@@ -279,19 +279,8 @@ class ChatScreen(Screen[None]):
         if self.is_attached and self.app.is_running:
             self.drain()
 
-    def step_history(self, step: int) -> None:
-        """Show an older or newer prompt; what was being written is the newest of all."""
-        history = self.state.history
-        if not history:
-            return
-        if self._history_place is None:
-            if step > 0:
-                return
-            self._history_draft = self.prompt.exact_text
-            self._history_place = len(history)
-        place = min(max(self._history_place + step, 0), len(history))
-        self._history_place = place if place < len(history) else None
-        self.prompt.set_exact_text(history[place] if place < len(history) else self._history_draft)
+    def remember_unsent(self, text: str) -> None:
+        """Keep a prompt that was cleared for later runs of the app."""
 
     def leave_cursor(self) -> None:
         """Give the keys back to the prompt."""
@@ -343,7 +332,7 @@ class ChatScreen(Screen[None]):
             self.app.runtime.focus(view.session)
         self.transcript.show(entries_of(view, self.app.glyphs), HINT, view.scroll_place)
         self.prompt.set_exact_text(view.draft)
-        self._history_place = None
+        self.state.history.leave()
         self.drain()
         self.draw_lists()
         self.draw_status()

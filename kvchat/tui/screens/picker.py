@@ -123,8 +123,10 @@ class Picker(ModalScreen[Value | None]):
         *,
         chosen: int = 0,
         placeholder: str = "type to narrow",
+        typed: str = "",
     ) -> None:
         super().__init__()
+        self._typed = safe_line(typed)
         self._title = title
         self._choices = choices
         self._chosen = chosen
@@ -134,7 +136,7 @@ class Picker(ModalScreen[Value | None]):
         """Build the frame: title, input, list."""
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
-            yield FilterInput(placeholder=self._placeholder, select_on_focus=False)
+            yield FilterInput(self._typed, placeholder=self._placeholder, select_on_focus=False)
             yield ChoiceList()
 
     def on_mount(self) -> None:
@@ -161,13 +163,17 @@ class Picker(ModalScreen[Value | None]):
         if not wanted:
             self._list.show(self._choices, min(self._chosen, max(len(self._choices) - 1, 0)))
             return
+        self._list.show(self.narrowed(wanted), 0)
+
+    def narrowed(self, wanted: str) -> list[Choice[Value]]:
+        """Return the choices that fit what is typed, in small letters, the best first."""
         scored: list[tuple[int, Choice[Value]]] = [
             (score, choice)
             for choice in self._choices
             if (score := fuzzy_score(wanted, f"{choice.text} {choice.note}".lower())) is not None
         ]
         scored.sort(key=lambda pair: pair[0])
-        self._list.show([choice for _, choice in scored], 0)
+        return [choice for _, choice in scored]
 
     @on(ChoiceList.Clicked)
     def _take_clicked(self) -> None:

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from kvchat.clean_text import clean, storable
+from kvchat.tui.cells import shorten
 from kvchat.tui.safe import safe
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ CHIP_LINES = 30
 EXPAND_CHARACTERS = 64 * 1024
 MAX_PASTE_CHARACTERS = 5 * 1024 * 1024
 MAX_ROWS = 8
+MAX_KEPT_PASTES = 8
 
 
 class Prompt(TextArea):
@@ -47,6 +49,9 @@ class Prompt(TextArea):
             id=id,
         )
         self._pastes: dict[str, str] = {}
+        """The chips in the text, and what each stands for."""
+        self._kept: dict[str, str] = {}
+        """What recent chips stood for, and their names: a draft that comes back has them again."""
 
     @property
     def exact_text(self) -> str:
@@ -61,11 +66,27 @@ class Prompt(TextArea):
         """Whether a chip that can be expanded stands in the text."""
         return any(chip in self.text for chip in self._pastes)
 
+    @property
+    def text_before_cursor(self) -> str:
+        """The text from its beginning to the cursor, chips as they are shown."""
+        return self.get_text_range((0, 0), self.cursor_location)
+
     def set_exact_text(self, text: str) -> None:
         """Replace the text; parts the screen must not see as they are become chips."""
         self._pastes.clear()
         self.load_text(self._shown(text))
         self.move_cursor(self.document.end)
+
+    def insert_chip(self, content: str, what: str, length: int = 0) -> None:
+        """Put a chip in place of the last `length` characters before the cursor."""
+        end = self.cursor_location
+        start = (end[0], max(end[1] - length, 0))
+        self._replace_via_keyboard(self._chip(storable(content), what), start, end)
+
+    def insert_instead(self, text: str, length: int) -> None:
+        """Write `text` in place of the last `length` characters before the cursor."""
+        end = self.cursor_location
+        self._replace_via_keyboard(text, (end[0], max(end[1] - length, 0)), end)
 
     def insert_newline(self) -> None:
         """Break the line at the cursor."""
@@ -126,11 +147,35 @@ class Prompt(TextArea):
 
     def _shown(self, text: str) -> str:
         text = storable(text)
-        is_long = len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES
-        if not is_long and clean(text) == text:
+        if _is_plain(text):
             return text
-        count = text.count("\n") + (not text.endswith("\n"))
-        size = f"{count} lines" if count > 1 else f"{len(text)} characters"
-        chip = f"[paste {len(self._pastes) + 1}: {size}]"
-        self._pastes[chip] = text
+        rest = text
+        known: dict[str, str] = {}
+        for content, chip in self._kept.items():
+            if chip not in known and content in rest:
+                rest = rest.replace(content, chip)
+                known[chip] = content
+        if known and _is_plain(rest):
+            self._pastes.update(known)
+            return rest
+        return self._chip(text, "paste")
+
+    def _chip(self, content: str, what: str) -> str:
+        kind, _, name = what.partition(" ")
+        count = content.count("\n") + (not content.endswith("\n"))
+        size = f"{count} lines" if count > 1 else f"{len(content)} characters"
+        about = f"{shorten(clean(name), 40)}, {size}" if name else size
+        number = 1 + len(self._pastes)
+        while (chip := f"[{kind} {number}: {about}]") in self._pastes:
+            number += 1
+        self._pastes[chip] = content
+        self._kept[content] = chip
+        while len(self._kept) > MAX_KEPT_PASTES:
+            del self._kept[next(iter(self._kept))]
         return chip
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text may stand in the prompt as it is: short, and nothing a terminal would obey."""
+    is_long = len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES
+    return not is_long and clean(text) == text
