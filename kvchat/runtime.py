@@ -24,6 +24,7 @@ from kvchat.kv.spec import KVDtype
 from kvchat.model.folder import ModelFolder
 from kvchat.runtime_status import RuntimeStats, RuntimeStatus
 from kvchat.sampling_params import SamplingParams
+from kvchat.session.archive import Archive
 from kvchat.session.host import SessionHost, check_window
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
@@ -52,7 +53,7 @@ SECONDS_TO_SAVE = 5.0
 log = logging.getLogger(__name__)
 
 
-class ChatRuntime:
+class ChatRuntime(Archive):
     """Many chats with one local model, all in one paged cache.
 
     model       a model folder, opened or not, or None for the bundled model

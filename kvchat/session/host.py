@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -64,7 +65,9 @@ class SessionHost:
         self.model_name = model_name
         """Name that is stored with messages: of the model, '#', and of its tokenizer's content."""
         self.sessions: dict[str, Session] = {}
-        self.replies = RunningReplies(store, prompts, engine, model_name, self._open)
+        self.replies = RunningReplies(
+            store, prompts, engine, model_name, self._open, self._note_ended
+        )
         self.is_closed = False
         self._context_tokens = context_tokens
         self._block_size = block_size
@@ -115,6 +118,10 @@ class SessionHost:
     def save(self, job: Callable[[Database], Result]) -> "Future[Result]":
         """Queue a job of the store."""
         return self._store.submit(job)
+
+    def keep_draft(self, session_id: str, text: str) -> None:
+        """Store the text of a prompt that is being typed, within a second."""
+        self._store.keep_draft(session_id, text)
 
     def storable(self, text: str) -> str:
         """Return text as the store can hold it: what it cannot is replaced visibly."""
@@ -238,6 +245,14 @@ class SessionHost:
         sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
         tag = self.sessions[row.id].tag if row.id in self.sessions else ""
         engine.open(row.id, window=row.window, sinks=sinks, label=tag)
+
+    def _note_ended(self, reply: Reply) -> None:
+        """Let the session of a reply that has ended go on, on the prompts thread."""
+        session = self.sessions.get(reply.session_id)
+        if session is not None:
+            # Whether a prompt waits is asked there, under the lock: one may just be joining.
+            with suppress(RuntimeError):  # the runtime was closed meanwhile; the prompt is stored
+                self._prompts.submit(lambda: session.note_reply_ended(reply))
 
     def _num_sinks(self, row: SessionRow) -> int:
         return self.num_fixed_tokens(row) if row.sinks == AUTO_SINKS else row.sinks

@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 class RunningReplies:
     """The replies of one runtime that have not ended; for any thread.
 
-    `open_sequence` is called on the engine thread where a session has no sequence yet.
+    `open_sequence` is called on the engine thread where a session has no sequence yet. `on_ended`
+    is called after a reply's last event has been taken, on any thread, and must not wait; not
+    while the runtime is being closed.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class RunningReplies:
         engine: EngineThread,
         model_name: str,
         open_sequence: "Callable[[Engine, SessionRow], None]",
+        on_ended: Callable[[Reply], None],
     ) -> None:
         self._store = store
         self._prompts = prompts
         self._engine = engine
         self._model_name = model_name
         self._open_sequence = open_sequence
+        self._on_ended = on_ended
         self._requests: dict[Reply, Request | None] = {}
         self._is_closing = False
 
@@ -151,11 +155,12 @@ class RunningReplies:
         else:
             token_ids = path_token_ids(path)
         begun = node.row()
-        self._store.submit(
+        stored = self._store.submit(
             lambda database: database.begin_reply(
                 row.id, begun, prompt_token_ids=stored_ids, push_undo=push_undo
             )
         )
+        stored.add_done_callback(lambda future: self._note_stored(reply, future))
         return Request(
             owner=row.id,
             token_ids=token_ids,
@@ -167,6 +172,16 @@ class RunningReplies:
         )
 
     # Events, most of them from the engine thread
+
+    def _note_stored(self, reply: Reply, future: "Future[None]") -> None:
+        """End a reply that has no row to be stored in."""
+        error = future.exception()
+        if isinstance(error, KVChatError) and not reply.is_finished:
+            request, self._requests[reply] = self._requests.get(reply), None
+            if request is not None:
+                request.is_cancelled = True
+                self._engine.call(lambda engine: engine.cancel(request))
+            self._end(reply, FinishReason.FAILED, error)
 
     def _note_submitted(self, reply: Reply, future: "Future[None]") -> None:
         error = future.exception()
@@ -189,6 +204,11 @@ class RunningReplies:
     def _take(self, reply: Reply, event: TokenEvent) -> None:
         if reply.is_finished:
             return
+        self._store_event(reply, event)
+        if event.finish_reason is not None and not self._is_closing:
+            self._on_ended(reply)
+
+    def _store_event(self, reply: Reply, event: TokenEvent) -> None:
         if event.finish_reason is FinishReason.FAILED and reply.cause is None:
             reply.cause = self._engine.failure
         reply.take(event)

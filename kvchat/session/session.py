@@ -1,20 +1,20 @@
 """Session: one conversation as its user sees it.
 
 Its parts: Conversation (the tip and its path), Talking (send, regenerate), Branching (fork, rewind,
-undo). Here are its settings, its figures and its end.
+undo), Prompting (draft, waiting prompts). Here are its settings, its figures and its end.
 """
 
 from dataclasses import replace
 from time import time
 
-from kvchat.session.branching import Branching
 from kvchat.session.conversation import AUTO_SINKS as AUTO_SINKS
+from kvchat.session.prompting import Prompting
 from kvchat.session.rewind_plan import RewindPlan as RewindPlan
 from kvchat.session.session_state import SessionState as SessionState
 from kvchat.session.session_state import SessionStats as SessionStats
 
 
-class Session(Branching):
+class Session(Prompting):
     """A conversation; made by `ChatRuntime.new_session`, usable from any thread."""
 
     def stats(self) -> SessionStats:

@@ -48,6 +48,10 @@ class Talking(Conversation):
         Raises SessionBusy while a reply runs, InvalidArgument for an empty message, NotSaving when
         the message could not be stored, in which case nothing has changed.
         """
+        return self._send(text, sampling, is_waiting=False)
+
+    def _send(self, text: str, sampling: SamplingParams | None, *, is_waiting: bool) -> Reply:
+        """Send a text that was typed, or the prompt that waits first."""
         if not text.strip():
             raise InvalidArgument("An empty message has nothing to answer.")
         with self._host.lock:
@@ -64,11 +68,15 @@ class Talking(Conversation):
             )
             row, session_id = node.row(), self.id
             stored = self._host.save(
-                lambda database: database.add_message(session_id, row, clear_draft=True)
+                lambda database: database.add_message(
+                    session_id, row, clear_draft=not is_waiting, take_waiting=is_waiting
+                )
             )
             # Waiting with the lock held keeps the order of messages; a commit takes milliseconds.
             stored.result()
             nodes.append(node)
+            if not is_waiting:
+                self._row = replace(self._row, draft="")
             if not self._row.title:
                 self.rename(_title_of(text))
             return self._start(sampling, prompt_is_new=True, push_undo=False)
