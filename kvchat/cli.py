@@ -37,6 +37,7 @@ examples:
   echo "Hi" | kvchat -p - --json         one JSON object with text, token counts and speeds
   kvchat keys                            every key and command of the app
   kvchat doctor                          check the cache on this machine
+  kvchat simulate                        let 200 users chat, crash and compare every token
   kvchat bench sessions                  measure a restart with and without saved memory
 """
 
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from kvchat import doctor
 
             return doctor.main(words[1:])
+        if words[:1] == ["simulate"]:
+            from kvchat.simulate import program
+
+            return program.main(words[1:])
         if words[:1] == ["bench"]:
             return _bench(words[1:])
         return _run(_parser().parse_args(words))

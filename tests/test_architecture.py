@@ -22,13 +22,14 @@ FILES = sorted(
 MAY_IMPORT: dict[str, str] = {
     "__init__": "",  # loads its names lazily
     "__main__": "cli",
-    "cli": "tui print_mode runtime bench doctor settings paths clean_text sampling_params device"
-    " durable_files",
+    "cli": "tui print_mode runtime bench doctor simulate settings paths clean_text sampling_params"
+    " device durable_files",
     "tui": "runtime session settings paths sampling_params clean_text"
     " durable_files untrusted",  # attached files, the editor's file, exports
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "tui runtime engine model kv device sampling_params hash_model",
     "doctor": "runtime engine model kv device sampling_params hash_model",
+    "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
     "train": "model kv text device training_corpus training_export durable_files",
     "training_corpus": "",
     "training_export": "model training_corpus durable_files",
@@ -71,7 +72,7 @@ DOORS: dict[str, str] = {
     "tokenizers": "text/json_tokenizer.py",
     "jinja2": "text/sandbox.py",
     "subprocess": "text/sandbox.py",
-    "multiprocessing": "doctor.py",
+    "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",
     "platformdirs": "paths.py",
@@ -79,7 +80,8 @@ DOORS: dict[str, str] = {
     "transformers": "integrations/*",
     "zstandard": "training_corpus.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
-    " store/segment_thread.py session/host.py session/prompt.py session/reply.py text/sandbox.py",
+    " store/segment_thread.py session/host.py session/prompt.py session/reply.py text/sandbox.py"
+    " simulate/child.py",
     "queue": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py session/prompt.py session/reply.py",
     "asyncio": "session/reply.py tui/*",
@@ -93,7 +95,7 @@ DOORS: dict[str, str] = {
 # The files that import torch; no other does, and every other loads without it. The options do so
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
-    "device.py doctor.py hash_model.py train.py evaluate.py bench/* training_export.py"
+    "device.py doctor.py hash_model.py simulate/* train.py evaluate.py bench/* training_export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/cache.py kv/paged_cache.py kv/contiguous.py"
     " kv/bare_tensors.py kv/block_bytes.py kv/staged_restore.py kv/contiguous_adapter.py"

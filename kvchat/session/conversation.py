@@ -207,6 +207,7 @@ class Conversation:
     def _stop_and_detach(self) -> None:
         """Stop a running reply; what the engine still says about it changes only its own node."""
         if self._reply is not None:
+            self._reply.is_detached = True
             self._reply.cancel()
 
     def _check_open(self) -> None:

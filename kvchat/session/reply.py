@@ -32,6 +32,8 @@ class Reply:
         """What ended it, where that was no fault of this reply: the cause of its ReplyFailed."""
         self.is_cancelled = False
         """Whether somebody asked for its end."""
+        self.is_detached = False
+        """Whether its session stands elsewhere by now, so that it must not move the tip."""
         self._node = node
         self._pieces: list[str] = []
         self._timing = Timing()

@@ -157,7 +157,11 @@ class RunningReplies:
         begun = node.row()
         stored = self._store.submit(
             lambda database: database.begin_reply(
-                row.id, begun, prompt_token_ids=stored_ids, push_undo=push_undo
+                row.id,
+                begun,
+                prompt_token_ids=stored_ids,
+                push_undo=push_undo,
+                is_tip=not reply.is_detached,
             )
         )
         stored.add_done_callback(lambda future: self._note_stored(reply, future))

@@ -79,8 +79,11 @@ class MessageRows(SearchRows):
         *,
         prompt_token_ids: Sequence[int] | None = None,
         push_undo: bool = False,
+        is_tip: bool = True,
     ) -> None:
         """Add the row of a reply that is about to stream, and move the session's tip to it.
+
+        Without `is_tip` the session stands elsewhere by now and stays there.
 
         `prompt_token_ids` are recorded as those of its parent, the user message, in the same
         transaction. The tip moves now, so that after a crash the session shows what was said.
@@ -90,10 +93,11 @@ class MessageRows(SearchRows):
             if prompt_token_ids is not None:
                 assert reply.parent_id is not None
                 _set_token_ids(connection, reply.parent_id, prompt_token_ids)
-            if push_undo:
+            if push_undo and is_tip:
                 push_undo_tip(connection, session_id)
             _insert_message(connection, reply)
-            update_session(connection, session_id, "tip_id = ?", reply.id)
+            if is_tip:
+                update_session(connection, session_id, "tip_id = ?", reply.id)
 
     def extend_replies(self, updates: Sequence[ReplyUpdate]) -> None:
         """Append to streaming replies, and end those that have ended, in one transaction.

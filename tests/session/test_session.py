@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -302,3 +303,24 @@ def test_user_text_cannot_make_a_control_token(runtime: ChatRuntime) -> None:
     controls = {4, 5, 6, 7}
     ids = [token for token in sly._nodes()[0].token_ids if token in controls]
     assert ids == [token for token in plain._nodes()[0].token_ids if token in controls]
+
+
+@pytest.mark.parametrize("leave", [lambda chat: chat.rewind(turns=1), lambda chat: chat.undo()])
+def test_a_chat_that_was_left_before_its_prompt_was_written_stays_where_it_went(
+    make_runtime: Callable[..., ChatRuntime], leave: Callable[[Session], object]
+) -> None:
+    with make_runtime() as runtime:
+        chat = runtime.new_session()
+        say(chat, "one")
+        say(chat, "two")
+        chat.rewind(turns=1)
+        writing = threading.Event()
+        runtime._prompts.submit(writing.wait)
+        reply = chat.send("three", GREEDY)
+        leave(chat)
+        left_at = [message.id for message in chat.messages]
+        writing.set()
+        reply.wait(60)
+    with make_runtime() as runtime:
+        (chat,) = runtime.sessions()
+        assert [message.id for message in chat.messages] == left_at

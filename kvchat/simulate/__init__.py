@@ -1,0 +1,1 @@
+"""Many users at once on one real runtime, with crashes, and a judge beside it."""
