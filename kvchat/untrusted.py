@@ -64,6 +64,18 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         return opened.read(opened.size)
 
 
+def read_regular_writable(path: Path, max_bytes: int) -> bytearray:
+    """Return the same as `read_regular` in memory that may be written, without a second copy."""
+    with _OpenRegular(path) as opened:
+        if opened.size > max_bytes:
+            raise UntrustedFile(
+                f"{path.name} is too large: {opened.size} bytes, at most {max_bytes} are read."
+            )
+        content = bytearray(opened.size)
+        opened.read_into(memoryview(content))
+        return content
+
+
 class _OpenRegular:
     """A regular file open for reading, with the size it had when it was opened."""
 
@@ -98,6 +110,18 @@ class _OpenRegular:
             parts.append(part)
             num_bytes -= len(part)
         return b"".join(parts)
+
+    def read_into(self, target: memoryview) -> None:
+        """Fill a buffer with the next bytes, as `read` does."""
+        while target:
+            try:
+                fault("untrusted.read")
+                count = os.readv(self._fd, [target[: 1 << 24]])
+            except OSError as error:
+                raise UntrustedFile(f"{self.name} cannot be read: {error.strerror}.") from error
+            if not count:
+                _damaged(self.name, "it ends early")
+            target = target[count:]
 
     def __enter__(self) -> "_OpenRegular":
         return self

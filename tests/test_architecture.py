@@ -80,8 +80,8 @@ DOORS: dict[str, str] = {
     "transformers": "integrations/*",
     "zstandard": "training_corpus.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
-    " store/segment_thread.py session/host.py session/prompt.py session/reply.py text/sandbox.py"
-    " simulate/child.py",
+    " store/segment_thread.py store/saved_blocks.py session/host.py session/prompt.py"
+    " session/reply.py text/sandbox.py simulate/child.py",
     "queue": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py session/prompt.py session/reply.py",
     "asyncio": "session/reply.py tui/*",
@@ -99,7 +99,7 @@ IMPORT_TORCH = (
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/cache.py kv/paged_cache.py kv/contiguous.py"
     " kv/bare_tensors.py kv/block_bytes.py kv/staged_restore.py kv/contiguous_adapter.py"
-    " engine/residency.py"
+    " engine/residency.py engine/restorer.py engine/unsaved_blocks.py engine/evicted_blocks.py"
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"
     " engine/model_runner.py engine/sampler.py engine/room.py engine/admission.py"

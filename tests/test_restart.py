@@ -167,18 +167,33 @@ def test_the_folder_may_be_deleted_at_any_time(open_runtime: Open, tmp_path: Pat
         say(chat, "still there?")
 
 
-@pytest.mark.parametrize("options", [{"block_size": 8}, {"weights": "bf16"}])
-def test_another_precision_or_block_size_reads_the_chat_again(
-    open_runtime: Open, options: dict[str, object]
-) -> None:
+def test_another_precision_reads_the_chat_again(open_runtime: Open) -> None:
     with open_runtime() as runtime:
         say(runtime.new_session(window=None), LONG)
-    with open_runtime(**options) as runtime:
+    with open_runtime(weights="bf16") as runtime:
         (chat,) = runtime.sessions()
         num_tokens = chat.stats().num_tokens
         _, num_computed = say(chat, "go on")
         assert num_computed > num_tokens
         say(chat, "and on")
+
+
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("block_size", [8, 64])
+def test_another_block_size_is_converted(
+    open_runtime: Open, block_size: int, window: int | None
+) -> None:
+    with open_runtime() as runtime:
+        chat = runtime.new_session(window=window, sinks=0 if window is None else 64)
+        for text in (LONG, "one", "two"):
+            say(chat, text)
+        expected, num_new = say(chat, "and then?")
+        chat.rewind(turns=1)
+    with open_runtime(block_size=block_size) as runtime:
+        (chat,) = runtime.sessions()
+        answer, num_computed = say(chat, "and then?")
+        assert answer == expected
+        assert num_computed <= num_new < chat.stats().num_cached_tokens
 
 
 def test_closing_ends_the_thread_and_its_files(open_runtime: Open) -> None:

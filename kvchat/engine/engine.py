@@ -102,6 +102,11 @@ class Engine:
             or (self.residency is not None and self.residency.has_work)
         )
 
+    @property
+    def seconds_to_wait(self) -> float | None:
+        """Seconds after which there is work even if no command comes; None is never."""
+        return None if self.residency is None else self.residency.seconds_to_wait
+
     def open(
         self, owner: str, *, window: int | None = None, sinks: int = 0, label: str = ""
     ) -> None:
@@ -132,7 +137,6 @@ class Engine:
         sequence.num_prompt_tokens = len(request.token_ids)
         sequence.num_cached_tokens = sequence.num_generated_tokens = 0
         sequence.prefill_seconds = sequence.decode_seconds = 0.0
-        sequence.notice = None
         sequence.arrival = sequence.last_used = self._lineup.tick()
         try:
             self._admission.check(sequence, request)
@@ -141,7 +145,22 @@ class Engine:
             return
         self._keep_common_prefix(sequence, request.token_ids)
         sequence.token_ids = list(request.token_ids)
+        if self.residency is not None:
+            self.residency.asked(sequence)
         self._lineup.wait(sequence)
+
+    def prefetch(self, owner: str, token_ids: list[int]) -> None:
+        """Bring an idle sequence of these tokens back from disk, before its next request is known.
+
+        Does nothing while it generates, or has computed other tokens.
+        """
+        sequence = self._lineup.find(owner)
+        computed = self.cache.token_ids(sequence.cache_id)
+        is_other = computed != token_ids[: len(computed)]
+        if self.residency is None or sequence.request is not None or is_other:
+            return
+        sequence.token_ids = list(token_ids)
+        self.residency.prefetch(sequence)
 
     def cancel(self, request: Request) -> None:
         """End a generation now; harmless when it has ended already."""
@@ -174,6 +193,8 @@ class Engine:
         assert sequence.request is None, "a running sequence is cancelled before it is rewound"
         if length < 0:
             raise InvalidArgument(f"Cannot rewind to {length} tokens.")
+        if self.residency is not None:
+            self.residency.forget(sequence)
         del sequence.token_ids[length:]
         computed = self.cache.length(sequence.cache_id)
         if length < computed:

@@ -172,7 +172,14 @@ class EngineThread:
                 }
             self._publish_view(engine)
             if not engine.has_work and not self._commands and not self._is_closing:
-                self._wake.wait(VIEW_SECONDS if self._is_view_stale(engine) else None)
+                self._wake.wait(self._seconds_to_sleep(engine))
+
+    def _seconds_to_sleep(self, engine: "Engine") -> float | None:
+        """Return how long to wait for a command at most; None is for ever."""
+        seconds = engine.seconds_to_wait
+        if not self._is_view_stale(engine):
+            return seconds
+        return VIEW_SECONDS if seconds is None else min(VIEW_SECONDS, seconds)
 
     def _is_view_stale(self, engine: "Engine") -> bool:
         return self._wants_view and self._viewed_steps != engine.num_steps

@@ -185,6 +185,8 @@ class ForwardPass:
         decodes = sum(rows[place].sequence.state is SequenceState.DECODE for place in good)
         if good:
             self._scheduler.budget.learn(seconds, decodes, prompt_tokens)
+            if self._room.residency is not None and not decodes:
+                self._room.residency.costs.learn_prefill(seconds, prompt_tokens)
         for place in good:
             sequence = rows[place].sequence
             sequence.last_used = self._lineup.tick()

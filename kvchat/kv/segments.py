@@ -22,12 +22,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from kvchat.errors import SegmentRejected
-from kvchat.untrusted import (
-    DTYPE_BYTES,
-    SafetensorsHeader,
-    UntrustedFile,
-    parse_safetensors_header,
-)
+from kvchat.untrusted import DTYPE_BYTES, UntrustedFile, parse_safetensors_header
 
 FORMAT = "kvchat-segment-1"
 MAX_HEADER_BYTES = 256 << 10
@@ -37,6 +32,8 @@ CHECKSUM_BYTES = 32
 NO_TOKEN = -1
 
 Content: TypeAlias = bytes | bytearray | memoryview
+FoundBlocks: TypeAlias = Mapping[tuple[bytes, int], tuple[memoryview, ...]]
+"""Verified bytes by key and layer group: the arrays of one block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,11 @@ class BlockArray:
     def num_bytes(self) -> int:
         """Bytes of one block."""
         return math.prod(self.shape) * DTYPE_BYTES[self.dtype]
+
+    def with_block_size(self, block_size: int) -> "BlockArray":
+        """Return the same array of blocks of another size; tokens are the third axis."""
+        layers, heads, _, *rest = self.shape
+        return BlockArray(self.name, self.dtype, (layers, heads, block_size, *rest))
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ class SegmentLayout:
         """A mask with the bit of every group."""
         return (1 << len(self.groups)) - 1
 
+    def fits(self, row: "ManifestRow") -> bool:
+        """Say whether the blocks of a file can be used here, whatever their size."""
+        return (row.model_digest, row.scheme) == (self.model_digest, self.scheme)
+
+    def with_block_size(self, block_size: int) -> "SegmentLayout":
+        """Return the layout of the same model and kind of cache in blocks of another size."""
+        if block_size == self.block_size:
+            return self
+        groups = tuple(
+            tuple(each.with_block_size(block_size) for each in group) for group in self.groups
+        )
+        return SegmentLayout(self.model_digest, self.scheme, block_size, groups)
+
 
 @dataclass(frozen=True)
 class SegmentIndex:
@@ -98,9 +113,13 @@ class SegmentIndex:
     token_ids: tuple[tuple[int, ...], ...]
     places: tuple[tuple[int, ...], ...]
 
-    def groups_of(self, place: int) -> int:
-        """Return a mask of the groups in which a block is there."""
-        return sum(1 << group for group, places in enumerate(self.places) if place in places)
+    def masks(self) -> list[int]:
+        """Return for each block a mask of the groups in which it is there."""
+        masks = [0] * len(self.keys)
+        for group, places in enumerate(self.places):
+            for place in places:
+                masks[place] |= 1 << group
+        return masks
 
     @property
     def num_tokens(self) -> int:
@@ -136,6 +155,17 @@ class ManifestRow:
     checksums: tuple[tuple[bytes, ...], ...]
     num_bytes: int
     use_order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedBlocks:
+    """What was read of the blocks somebody asked for: the good ones.
+
+    `loss` says for people why others are not there, None where nothing of theirs was wrong.
+    """
+
+    blocks: FoundBlocks
+    loss: str | None = None
 
 
 def encode(layout: SegmentLayout, segment: Segment, secret: bytes) -> tuple[ManifestRow, bytes]:
@@ -197,36 +227,40 @@ class SegmentFile:
             raise SegmentRejected(f"its blocks have {row.block_size} tokens")
         if len(content) != row.num_bytes:
             raise SegmentRejected(f"it has {len(content)} bytes instead of {row.num_bytes}")
-        try:
-            found = parse_safetensors_header(
-                bytes(self._content[: 8 + MAX_HEADER_BYTES]), len(content), MAX_HEADER_BYTES
-            )
-        except UntrustedFile as error:
-            raise SegmentRejected(error.sentence) from error
-        self._check(found)
-
-    def _check(self, found: SafetensorsHeader) -> None:
-        if found.metadata.get("format") != FORMAT:
-            raise SegmentRejected("it has another format")
-        header, trailer = _header(self._layout, self._row.index), self._trailer
+        # The row implies both ends of the file to the byte, so nothing in them is believed.
+        header, trailer = _header(layout, row.index), _trailer(layout, row.index)
         if self._content[: len(header)] != header:
-            raise SegmentRejected("its header is not the one it was written with")
+            raise SegmentRejected(self._what_is_wrong())
         if self._content[len(self._content) - len(trailer) :] != trailer:
             raise SegmentRejected("it names other tokens")
+        self._nth = [
+            {place: nth for nth, place in enumerate(places)} for places in row.index.places
+        ]
         self._starts: dict[tuple[int, int], int] = {}
         at = len(header)
-        for group, arrays in enumerate(self._layout.groups):
+        for group, arrays in enumerate(layout.groups):
             for number, each in enumerate(arrays):
                 self._starts[group, number] = at
-                at += each.num_bytes * len(self._row.index.places[group])
+                at += each.num_bytes * len(row.index.places[group])
 
-    @cached_property
-    def _trailer(self) -> bytes:
-        return _trailer(self._layout, self._row.index)
+    def _what_is_wrong(self) -> str:
+        """Return why a header that is not the expected one is not."""
+        try:
+            found = parse_safetensors_header(
+                bytes(self._content[: 8 + MAX_HEADER_BYTES]), len(self._content), MAX_HEADER_BYTES
+            )
+        except UntrustedFile as error:
+            return error.sentence
+        if found.metadata.get("format") != FORMAT:
+            return "it has another format"
+        return "its header is not the one it was written with"
 
     def block(self, place: int, group: int) -> tuple[memoryview, ...]:
-        """Return the arrays of one block; raises SegmentRejected when its checksum is wrong."""
-        nth = self._row.index.places[group].index(place)
+        """Return the arrays of one block; raises SegmentRejected when its checksum is wrong.
+
+        Callable from several threads at once.
+        """
+        nth = self._nth[group][place]
         arrays = []
         for number, each in enumerate(self._layout.groups[group]):
             start = self._starts[group, number] + nth * each.num_bytes

@@ -3,7 +3,7 @@
 Until `publish` no table, length or key has changed, so `abandon` leaves the pool as it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kvchat.errors import fault
 from kvchat.kv.block_bytes import array_layout, export_blocks, import_block
@@ -11,11 +11,8 @@ from kvchat.kv.block_table import HOLE
 from kvchat.kv.cache import SequenceId
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.prefix_index import ROOT_KEY
-from kvchat.kv.segments import BlockArray, SegmentLayout
+from kvchat.kv.segments import BlockArray, FoundBlocks, SegmentLayout
 from kvchat.kv.stored_prefix import NeededBlock, StoredPrefix
-
-FoundBlocks = Mapping[tuple[bytes, int], tuple[memoryview, ...]]
-"""Verified bytes by key and layer group: the arrays of one block."""
 
 
 def segment_layout(cache: PagedKVCache, model_digest: str) -> SegmentLayout:

@@ -12,6 +12,7 @@ from kvchat.errors import EngineStopped, InvalidArgument
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import AUTO_SINKS, Conversation
 from kvchat.session.message import MessageNode, node_of
+from kvchat.session.prompt import path_token_ids
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import RunningReplies
@@ -161,6 +162,8 @@ class SessionHost:
         self.check_open()
         self._nodes[node.id] = node
         self._nodes[path[-1].id] = path[-1]
+        # What was said before is known already: it comes back while the prompt is being written.
+        self.prefetch(row, path_token_ids(path[:-1]))
         self.replies.start(
             row, reply, path, node, sampling, prompt_is_new=prompt_is_new, push_undo=push_undo
         )
@@ -213,6 +216,19 @@ class SessionHost:
             return resident, engine.num_restorable(row.id, token_ids) - resident
 
         return self._engine.call(cut)
+
+    def prefetch(self, row: SessionRow, token_ids: list[int]) -> None:
+        """Bring what is saved of these tokens back from disk, soon; harmless where nothing is."""
+
+        def bring(engine: "Engine") -> None:
+            if not engine.is_open(row.id):
+                if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
+                    return  # its sinks are not known yet
+                self._open(engine, row)
+            engine.prefetch(row.id, token_ids)
+
+        if self._segments is not None and token_ids:
+            self._engine.call(bring)
 
     def release(self, session_id: str) -> None:
         """Give a session's blocks back; its next message reads it again."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kvchat.durable_files import private_dir, remove_stumps, write_durably
 from kvchat.errors import fault
-from kvchat.untrusted import FileMissing, read_regular
+from kvchat.untrusted import FileMissing, read_regular, read_regular_writable
 
 SECRET_NAME = "segments.key"
 SECRET_BYTES = 32
@@ -58,7 +58,7 @@ class SegmentFolder:
 
     def read(self, name: str, num_bytes: int) -> bytearray:
         """Return a whole file of at most `num_bytes`; raises UntrustedFile."""
-        return bytearray(read_regular(self.path / name, num_bytes))
+        return read_regular_writable(self.path / name, num_bytes)
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; what cannot be deleted stays until the next start."""

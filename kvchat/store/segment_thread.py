@@ -7,7 +7,7 @@ deleted. A file that is not proved good is forgotten, with a line in the log.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from kvchat.errors import KVChatError, SegmentRejected, fault
-from kvchat.kv.segments import ManifestRow, Segment, SegmentFile, SegmentLayout, encode
+from kvchat.errors import KVChatError, fault
+from kvchat.kv.segments import FetchedBlocks, ManifestRow, Segment, SegmentLayout, encode
 from kvchat.store.database import Database
 from kvchat.store.manifest import (
     drop_segments,
@@ -29,7 +29,8 @@ from kvchat.store.manifest import (
 )
 from kvchat.store.saved_blocks import SavedBlocks
 from kvchat.store.segment_folder import SegmentFolder, installation_id, installation_secret
-from kvchat.untrusted import UntrustedFile
+from kvchat.store.segment_reader import ReadFile, SegmentReader, WantedBlock
+from kvchat.store.segment_register import SegmentRegister
 
 QUEUE_BYTES = 64 << 20
 FOLDER_BYTES = 4 << 30
@@ -38,8 +39,6 @@ SECONDS_TO_GIVE_UP = 5.0
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 Submit = Callable[[Callable[[Database], _T]], "Future[_T]"]
-Found = dict[tuple[bytes, int], tuple[memoryview, ...]]
-"""Verified arrays of blocks, by key and layer group."""
 
 
 class SegmentThread:
@@ -67,15 +66,12 @@ class SegmentThread:
         self._folder_bytes = folder_bytes
         self._queue_bytes = queue_bytes
         self._layout: SegmentLayout | None = None
-        self._lock = Lock()  # around the next four, for plain lookups only
-        self._saved = SavedBlocks()
+        self._register = SegmentRegister()
+        self._reader = SegmentReader(folder, secret)
+        self._lock = Lock()  # around the next three
         self._queued_bytes = 0
         self._is_closed = False
         self._is_in_haste = False
-        self._rows: dict[str, ManifestRow] = {}
-        self._names: dict[str, set[str]] = {}
-        self._use_orders: dict[str, int] = {}
-        self._num_uses = 0
         self._numbers = count(1)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="kvchat-segments", daemon=True)
@@ -89,14 +85,7 @@ class SegmentThread:
         """
         rows, names = self._wait(read_manifest)
         self._layout = layout
-        with self._lock:
-            for row in rows:
-                if _fits(row, layout):
-                    self._saved.add(row.name, row.index)
-        self._rows = {row.name: row for row in rows}
-        self._use_orders = {row.name: row.use_order for row in rows}
-        self._num_uses = max(self._use_orders.values(), default=0)
-        self._names = names
+        self._register.open(layout, rows, names)
         self._thread.start()
         self._put(self._sweep)
 
@@ -105,20 +94,23 @@ class SegmentThread:
         """Bytes that can be handed in now; the first of them may be more."""
         return self._queue_bytes - self._queued_bytes
 
+    def other_sizes(self) -> list[int]:
+        """Return sizes of blocks, other than the pool's, in which something is saved."""
+        return self._register.other_sizes()
+
     def groups(self, key: bytes) -> int:
         """Return a mask of the layer groups in which a block is saved or about to be."""
-        with self._lock:
-            return self._saved.groups(key)
+        return self._saved(None).groups(key)
 
-    def find(self, key: bytes, token_ids: tuple[int, ...]) -> int:
+    def find(self, key: bytes, token_ids: tuple[int, ...], block_size: int | None = None) -> int:
         """Return the same mask for the block with this key and exactly these tokens."""
-        with self._lock:
-            return self._saved.find(key, token_ids)
+        return self._saved(block_size).find(key, token_ids)
 
-    def find_tail(self, stem: bytes, token_ids: Sequence[int]) -> tuple[bytes, int, int] | None:
+    def find_tail(
+        self, stem: bytes, token_ids: Sequence[int], block_size: int | None = None
+    ) -> tuple[bytes, int, int] | None:
         """Return key, common length and groups of the saved block most like these tokens."""
-        with self._lock:
-            return self._saved.find_tail(stem, token_ids)
+        return self._saved(block_size).find_tail(stem, token_ids)
 
     def save(
         self, owner: str, segments: Sequence[Segment], keys: Sequence[bytes]
@@ -126,18 +118,20 @@ class SegmentThread:
         """Write segments of a session, whose blocks have these keys; None if there is no room now.
 
         `keys` are those of all blocks that the session has, from its first on. It then uses every
-        file that holds one of them, and no longer an open tail in the place of one. The future says
-        whether all is on disk; it fails with nothing.
+        file that holds one of them, and no longer an open tail in the place of one. Without keys
+        it uses the new files besides those it uses. The future says whether all is on disk; it
+        fails with nothing.
         """
         num_bytes = sum(segment.num_bytes for segment in segments)
         with self._lock:
             if self._is_closed or (num_bytes and self._queued_bytes >= self._queue_bytes):
                 return None
             self._queued_bytes += num_bytes
-            pending = []
-            for segment in segments:
-                pending.append(f"pending {next(self._numbers)}")
-                self._saved.add(pending[-1], segment.index)
+        saved = self._saved(None)
+        pending = []
+        for segment in segments:
+            pending.append(f"pending {next(self._numbers)}")
+            saved.add(pending[-1], segment.index)
         future: Future[bool] = Future()
 
         def job() -> None:
@@ -147,8 +141,8 @@ class SegmentThread:
             finally:
                 with self._lock:
                     self._queued_bytes -= num_bytes
-                    for name in pending:
-                        self._saved.remove(name)
+                for name in pending:
+                    saved.remove(name)
                 future.set_result(is_saved)
 
         self._put(job)
@@ -158,7 +152,8 @@ class SegmentThread:
         self,
         owner: str,
         wanted: Sequence[tuple[bytes, int]],
-        on_done: Callable[[Mapping[tuple[bytes, int], tuple[memoryview, ...]]], None],
+        on_done: Callable[[FetchedBlocks], None],
+        block_size: int | None = None,
     ) -> None:
         """Read blocks, given as (key, mask of layer groups), and hand over those proved good.
 
@@ -166,11 +161,19 @@ class SegmentThread:
         """
 
         def job() -> None:
-            found: Found = {}
+            fetched = FetchedBlocks({})
+            names: set[str] = set()
+            rejected: list[str] = []
             try:
-                found = self._fetch(owner, wanted)
+                fetched = self._fetch(wanted, block_size, names, rejected)
             finally:
-                on_done(found)
+                on_done(fetched)
+            # What only the next start needs is not waited for.
+            if rejected:
+                self._drop(rejected)
+            names |= self._register.names_of(owner)
+            self._register.note_use(names)
+            self._submit(lambda database: use_segments(database, names))
 
         self._put(job)
 
@@ -178,10 +181,9 @@ class SegmentThread:
         """Let a fork use the files of its parent."""
 
         def job() -> None:
-            names = self._names.get(parent)
-            if names:
+            if self._register.names_of(parent):
                 self._wait(lambda database: share_segments(database, parent, child))
-                self._names.setdefault(child, set()).update(names)
+                self._register.share(parent, child)
 
         self._put(job)
 
@@ -189,7 +191,7 @@ class SegmentThread:
         """Let a deleted session use no file; those nobody else uses are deleted."""
 
         def job() -> None:
-            if self._names.pop(owner, None):
+            if self._register.leave(owner):
                 self._remove(self._wait(lambda database: leave_segments(database, owner)))
 
         self._put(job)
@@ -229,11 +231,18 @@ class SegmentThread:
         if is_closed:
             self._do(job)
 
+    def _saved(self, block_size: int | None) -> SavedBlocks:
+        assert self._layout is not None
+        return self._register.saved(block_size or self._layout.block_size)
+
     # This thread only, from here on.
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._do(job)
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._do(job)
+        finally:
+            self._reader.close()
 
     def _do(self, job: Callable[[], None]) -> None:
         try:
@@ -252,8 +261,8 @@ class SegmentThread:
         """Forget what no session uses, delete files that no row names, forget rows without one."""
         started = time.monotonic()
         for name in self._wait(drop_unused_segments):
-            self._forget_row(name)
-        missing = self._folder.sweep(self._rows)
+            self._register.forget(name)
+        missing = self._folder.sweep(self._register.names())
         if missing:
             _LOG.info("%d saved files are gone; their tokens are computed again", len(missing))
             self._drop(missing)
@@ -261,29 +270,27 @@ class SegmentThread:
         _LOG.debug("swept the saved files in %.3f s", time.monotonic() - started)
 
     def _save(self, owner: str, segments: Sequence[Segment], keys: list[bytes]) -> bool:
-        layout = self._layout
+        layout, register, saved = self._layout, self._register, self._saved(None)
         assert layout is not None
         rows: list[ManifestRow] = []
         is_whole = True
         for segment in segments:
             try:
                 row, content = encode(layout, segment, self._secret)
-                if row.name not in self._rows:
+                if row.name not in register:
                     self._folder.write(row.name, content)
                     fault("segment.written")
                     rows.append(row)
+                elif saved.is_damaged(row.name):
+                    self._folder.write(row.name, content)
+                    saved.add(row.name, row.index)
             except OSError as error:
                 _LOG.warning("keys and values were not saved: %s", error.strerror or error)
                 is_whole = False
         new = {row.name for row in rows}
-        with self._lock:
-            named = {name for name in self._saved.names(keys) if name in self._rows} | new
-        known = self._names.get(owner, set())
-        unnamed = {
-            name
-            for name in known - named
-            if name in self._rows and _is_open_tail(self._rows[name], len(keys))
-        }
+        named = {name for name in saved.names(keys) if name in register} | new
+        known = register.names_of(owner)
+        unnamed = register.replaced(owner, len(keys)) - named
         if new or unnamed or not named <= known:
             try:
                 unused = self._wait(
@@ -292,104 +299,87 @@ class SegmentThread:
             except KVChatError:
                 self._folder.remove(new)
                 raise
-            with self._lock:
-                for row in rows:
-                    self._saved.add(row.name, row.index)
             for row in rows:
-                self._rows[row.name] = row
-            self._names[owner] = (known | named) - unnamed
-            self._note_use(self._names[owner])
+                register.add(row)
+            register.use(owner, (known | named) - unnamed)
             self._remove(unused)
-            self._keep_within_limit(self._names[owner])
+            self._keep_within_limit(register.names_of(owner))
         return is_whole
 
-    def _fetch(self, owner: str, wanted: Sequence[tuple[bytes, int]]) -> Found:
-        assert self._layout is not None
-        by_file: dict[str, list[tuple[bytes, int, int]]] = {}
-        for key, groups in wanted:
-            for group in range(len(self._layout.groups)):
-                if not groups >> group & 1:
-                    continue
-                with self._lock:
-                    places = self._saved.places(key, group)
-                for name, place in places:
-                    if name in self._rows:
+    def _fetch(
+        self,
+        wanted: Sequence[tuple[bytes, int]],
+        block_size: int | None,
+        names: set[str],
+        rejected: list[str],
+    ) -> FetchedBlocks:
+        """Read blocks from wherever they are good; note the files used, and those that are not."""
+        layout, saved = self._layout, self._saved(block_size)
+        assert layout is not None
+        found: dict[tuple[bytes, int], tuple[memoryview, ...]] = {}
+        missing = [
+            (key, group)
+            for key, groups in wanted
+            for group in range(len(layout.groups))
+            if groups >> group & 1
+        ]
+        losses: list[str] = []
+        while missing:
+            by_file: dict[str, list[WantedBlock]] = {}
+            for key, group in missing:
+                for name, place in saved.places(key, group):
+                    if name in self._register:
                         by_file.setdefault(name, []).append((key, group, place))
                         break
-        found: Found = {}
-        for name, blocks in by_file.items():
-            self._read(name, blocks, found)
-        names = self._names.get(owner, set()) | by_file.keys()
-        self._note_use(names)
-        self._submit(lambda database: use_segments(database, names))
-        return found
+            if not by_file:
+                break
+            files = [(self._register.row(name), blocks) for name, blocks in by_file.items()]
+            for (row, _), file in zip(files, self._reader.read(layout, files), strict=True):
+                found.update(file.blocks)
+                if file.reason is not None:
+                    rejected.append(row.name)
+                    self._register.hide(row.name)
+                losses += self._note_losses(row, file)
+            names |= by_file.keys()
+            missing = [place for place in missing if place not in found]
+        return FetchedBlocks(found, losses[0] if missing and losses else None)
 
-    def _read(self, name: str, blocks: Iterable[tuple[bytes, int, int]], found: Found) -> None:
-        row, layout = self._rows[name], self._layout
-        assert layout is not None
-        try:
-            content = self._folder.read(name, row.num_bytes)
-            file = SegmentFile(layout, row, content, self._secret)
-            for key, group, place in blocks:
-                found[key, group] = file.block(place, group)
-        except SegmentRejected as error:
-            _LOG.warning("saved keys and values ignored (%s): %s", name[:8], error)
-        except (UntrustedFile, MemoryError) as error:
-            reason = error.sentence if isinstance(error, UntrustedFile) else "out of memory"
-            _LOG.warning("saved keys and values ignored (%s): %s", name[:8], reason)
-        else:
-            return
-        self._drop([name])
+    def _note_losses(self, row: ManifestRow, file: ReadFile) -> list[str]:
+        """Look for damaged blocks elsewhere from now on; return what people are told."""
+        losses = []
+        if file.reason is not None:
+            _LOG.warning("saved keys and values ignored (%s): %s", row.name[:8], file.reason)
+            losses.append(file.loss or file.reason)
+        for _, group, place in sorted(file.damaged, key=lambda block: block[2]):
+            self._saved(row.block_size).lose(row.name, place, group)
+            number = row.index.first_block + place
+            losses.append(f"cache file damaged at block {number}")
+            _LOG.warning(
+                "saved keys and values ignored (%s): damaged at block %d", row.name[:8], number
+            )
+        return losses
 
     def _explain(self, owner: str) -> None:
         assert self._layout is not None
-        for name in sorted(self._names.get(owner, ())):
-            row = self._rows.get(name)
-            if row is not None and not _fits(row, self._layout):
-                _LOG.info("saved keys and values ignored: made with another model or block size")
+        for name in sorted(self._register.names_of(owner)):
+            if name in self._register and not self._layout.fits(self._register.row(name)):
+                _LOG.info("saved keys and values ignored: made with another model or precision")
                 return
 
     def _drop(self, names: Sequence[str]) -> None:
         """Forget files, whoever uses them, then delete them."""
-        with self._lock:
-            for name in names:
-                self._saved.remove(name)
+        for name in names:
+            self._register.hide(name)
         self._wait(lambda database: drop_segments(database, names))
         self._remove(names)
 
     def _remove(self, names: Sequence[str]) -> None:
         for name in names:
-            self._forget_row(name)
+            self._register.forget(name)
         self._folder.remove(names)
 
-    def _forget_row(self, name: str) -> None:
-        with self._lock:
-            self._saved.remove(name)
-        self._rows.pop(name, None)
-        self._use_orders.pop(name, None)
-        for of_session in self._names.values():
-            of_session.discard(name)
-
-    def _note_use(self, names: Iterable[str]) -> None:
-        self._num_uses += 1
-        for name in names:
-            self._use_orders[name] = self._num_uses
-
     def _keep_within_limit(self, spared: set[str]) -> None:
-        """Drop what was used longest ago, ends of chats before their beginnings."""
-        num_bytes = sum(row.num_bytes for row in self._rows.values())
-        if num_bytes <= self._folder_bytes:
-            return
-        victims = []
-        for name, row in sorted(
-            self._rows.items(),
-            key=lambda item: (self._use_orders.get(item[0], 0), -item[1].index.first_block),
-        ):
-            if num_bytes <= self._folder_bytes:
-                break
-            if name not in spared:
-                victims.append(name)
-                num_bytes -= row.num_bytes
+        victims = self._register.victims(self._folder_bytes, spared)
         if victims:
             _LOG.info("%d saved files used longest ago make room", len(victims))
             self._drop(victims)
@@ -408,16 +398,3 @@ def segment_thread(submit: Submit, data_dir: Path, cache_dir: Path | None) -> Se
         reason = error.sentence if isinstance(error, KVChatError) else str(error.strerror)
         _LOG.warning("keys and values are not saved: %s", reason)
         return None
-
-
-def _fits(row: ManifestRow, layout: SegmentLayout) -> bool:
-    return (row.model_digest, row.scheme, row.block_size) == (
-        layout.model_digest,
-        layout.scheme,
-        layout.block_size,
-    )
-
-
-def _is_open_tail(row: ManifestRow, num_blocks: int) -> bool:
-    """Say whether a file holds an open block that one of a session's `num_blocks` replaces."""
-    return len(row.index.token_ids[-1]) < row.block_size and row.index.first_block < num_blocks

@@ -7,6 +7,7 @@ from pathlib import Path
 from kvchat.engine.engine import Engine
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.engine.residency import Residency
+from kvchat.engine.restore_costs import RestoreCosts
 from kvchat.engine.scheduler import Scheduler, TokenBudget
 from kvchat.hash_model import HashModel
 from kvchat.kv.paged_cache import PagedKVCache
@@ -28,6 +29,7 @@ class Disk:
         self.model: CountingModel
         self.posted: deque[Callable[[], None]] = deque()
         self.secret = installation_secret(directory)
+        self.now = 0.0
         self.engine: Engine
         self.store: StoreThread
         self.segments: SegmentThread
@@ -45,6 +47,7 @@ class Disk:
         folder_bytes: int = 1 << 30,
         queue_bytes: int = 64 << 20,
         layer_windows: Sequence[int | None] = (None, 33, None),
+        costs: RestoreCosts | None = None,
     ) -> Engine:
         """Return a new engine over an empty pool and what the files hold."""
         model = HashModel(VOCAB_SIZE, layer_windows)
@@ -82,6 +85,8 @@ class Disk:
             self.posted.append,
             slice_bytes=slice_bytes,
             fetch_bytes=fetch_bytes,
+            costs=RestoreCosts(is_fixed=True) if costs is None else costs,
+            clock=lambda: self.now,
         )
         return self.engine
 

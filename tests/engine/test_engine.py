@@ -338,7 +338,6 @@ def test_a_notice_comes_once_with_the_first_event_of_a_reply(num_tokens: int) ->
         "Something took longer.",
         *[None] * (len(reader.events) - 1),
     ]
-    engine._find("a").notice = "Nobody reads this."
     again = ask(engine, "a", [4, 5, 6], sampling)
     run(engine)
     assert [event.notice for event in again.events] == [None] * len(again.events)

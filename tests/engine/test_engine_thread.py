@@ -25,6 +25,7 @@ class FakeEngine:
         self.log: list[str] = []
         self.work = 0
         self.num_steps = 0
+        self.seconds_to_wait: float | None = None
         self.num_looks = 0
         self.on_step: Callable[[], None] = lambda: None
         self.cache = self

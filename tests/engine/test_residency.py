@@ -386,9 +386,9 @@ def test_a_long_chat_comes_back_in_parts(disk: Disk) -> None:
     sizes: list[int] = []
     fetch = disk.segments.fetch
 
-    def counted(owner: str, wanted: Any, on_done: Any) -> None:
+    def counted(owner: str, wanted: Any, on_done: Any, block_size: int | None = None) -> None:
         sizes.append(len(wanted))
-        fetch(owner, wanted, on_done)
+        fetch(owner, wanted, on_done, block_size)
 
     disk.segments.fetch = counted  # type: ignore[method-assign]
     reader = talk(disk, "a", [*text, 1])
@@ -523,7 +523,7 @@ def test_what_lies_before_a_damaged_block_is_used(disk: Disk) -> None:
     disk.stop()
 
 
-@pytest.mark.parametrize("change", ["model", "block size", "installation", "kv_dtype"])
+@pytest.mark.parametrize("change", ["model", "installation", "kv_dtype"])
 def test_what_another_model_or_installation_saved_is_not_used(
     disk: Disk, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -531,8 +531,6 @@ def test_what_another_model_or_installation_saved_is_not_used(
     text = save_chat(disk, 60)
     if change == "model":
         disk.start(digest="another model of the same shapes")
-    elif change == "block size":
-        disk.start(block_size=8)
     elif change == "kv_dtype":
         disk.start(kv_dtype="int8")
     else:
@@ -652,7 +650,8 @@ def test_residency_forgets_what_was_closed(disk: Disk) -> None:
     disk.engine.close("a")
     residency = disk.engine.residency
     assert isinstance(residency, Residency)
-    assert not residency._unsaved and not residency._is_tried and residency._restore is None
+    restorer = residency._restorer
+    assert not residency._unsaved and not restorer._is_tried and restorer._restore is None
     disk.stop()
 
 

@@ -14,8 +14,9 @@ from kvchat import errors
 from kvchat.kv.cache import SequenceId
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
+from kvchat.kv.segments import FoundBlocks
 from kvchat.kv.spec import KVCacheSpec, KVDtype
-from kvchat.kv.staged_restore import FoundBlocks, StagedRestore, export_group
+from kvchat.kv.staged_restore import StagedRestore, export_group
 from kvchat.kv.stored_prefix import NeededBlock, StoredPrefix
 from tests.kv.token_tensors import GQA, HEAD_DIM, MQA, PagedRun, TokenTensors, table_of
 

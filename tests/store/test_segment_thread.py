@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Event
@@ -14,7 +14,7 @@ from threading import Event
 import pytest
 
 from kvchat import errors
-from kvchat.kv.segments import Segment
+from kvchat.kv.segments import FetchedBlocks, FoundBlocks, Segment
 from kvchat.store.manifest import read_manifest
 from kvchat.store.segment_folder import SegmentFolder, installation_id, installation_secret
 from kvchat.store.segment_thread import SegmentThread, segment_thread
@@ -25,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.store.segment_workload import make_segment, open_threads  # needs the path
 
 WORKLOAD = Path(__file__).with_name("segment_workload.py")
-Found = Mapping[tuple[bytes, int], tuple[memoryview, ...]]
 
 
 class Threads:
@@ -52,11 +51,11 @@ class Threads:
         future = self.segments.save(owner, segments, keys)
         return future is not None and future.result()
 
-    def fetch(self, segment: Segment) -> Found:
-        result: Future[Found] = Future()
+    def fetch(self, segment: Segment) -> FoundBlocks:
+        result: Future[FetchedBlocks] = Future()
         wanted = [(key, 1) for key in segment.index.keys]
         self.segments.fetch("a", wanted, result.set_result)
-        return result.result()
+        return result.result().blocks
 
     def names(self) -> list[str]:
         return sorted(path.name for path in (self.directory / "kv").iterdir())
@@ -224,7 +223,7 @@ def test_over_the_limit_what_was_used_longest_ago_goes(threads: Threads) -> None
     threads.close()
     threads.open(folder_bytes=size + 10)
     # A fetch for session "a" counts for the files of that session as well.
-    result: Future[Found] = Future()
+    result: Future[FetchedBlocks] = Future()
     threads.segments.fetch("b", [(used.index.keys[0], 1)], result.set_result)
     assert result.result()
     threads.save("b", new)
