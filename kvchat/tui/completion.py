@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from kvchat.tui.attachments import complete_path
 
 if TYPE_CHECKING:
-    from kvchat.tui.commands import Command, Registry
+    from kvchat.tui.command import Command
+    from kvchat.tui.commands import Registry
 
 _COMMAND_WORD = re.compile(r"/(?!/)(\S*)\Z")
 _COMMAND_ARGUMENT = re.compile(r"/(?!/)(\S+)[ ]+(\S.*|)\Z")

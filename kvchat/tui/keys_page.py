@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from kvchat.tui.commands import Registry, Where
+from kvchat.tui.command import Where
+from kvchat.tui.commands import Registry
 
 _PLACES: tuple[tuple[Where, str], ...] = (
     ("chat", "Everywhere"),

@@ -84,7 +84,7 @@ def retry(chat: "ChatScreen", args: str) -> None:
             name, _, value = word.partition("=")
             values[name] = parse_value(value)
         sampling = session.sampling.with_values(values)
-    chat.watch_reply(session.regenerate(sampling))
+    chat.feed.watch(session.regenerate(sampling))
     chat.sync()
     chat.transcript.follow()
 

@@ -8,7 +8,7 @@ from kvchat.tui.external_editor import edited
 from kvchat.tui.screens.history_search import HistorySearch
 
 if TYPE_CHECKING:
-    from kvchat.tui.commands import Command
+    from kvchat.tui.command import Command
     from kvchat.tui.screens.chat import ChatScreen
 
 # -- when a key applies --------------------------------------------------------------------

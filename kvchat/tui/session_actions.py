@@ -140,7 +140,7 @@ def delete(chat: "ChatScreen", _args: str) -> None:
 
     def answered(agreed: bool | None) -> None:
         if agreed:
-            chat.hide_deleted(view)
+            chat.trash.hide(view)
             chat.app.notify(
                 f"Deleted “{title}”. /undo within {UNDO_DELETE_SECONDS:.0f} seconds brings"
                 " it back.",
@@ -156,7 +156,7 @@ def delete(chat: "ChatScreen", _args: str) -> None:
 
 def undo(chat: "ChatScreen", _args: str) -> None:
     """Take back the last delete, else the last move of the tip."""
-    if chat.restore_deleted():
+    if chat.trash.restore():
         return
     if shown_view(chat).session.undo():
         chat.sync()

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from driver import read_screen  # type: ignore[import-not-found]
 from fake_runtime import FakeRuntime  # type: ignore[import-not-found]
 
 from kvchat.tui.app import KVChatApp
@@ -41,18 +42,10 @@ def make_app() -> Callable[..., KVChatApp]:
     return make
 
 
-def read_screen(app: KVChatApp) -> str:
-    """Read the screen as a person does: rows of text."""
-    width, height = app.size
-    rows = app.screen._compositor.render_strips()[:height]
-    assert all(strip.cell_length == width for strip in rows)
-    return "\n".join(strip.text.rstrip() for strip in rows)
-
-
 @pytest.fixture
 def screen_text() -> Callable[[KVChatApp], str]:
     """Read the screen; every row must have exactly the width of the screen."""
-    return read_screen
+    return read_screen  # type: ignore[no-any-return]  # mypy does not find the module
 
 
 @pytest.fixture
@@ -63,11 +56,11 @@ def settle() -> Callable[..., Awaitable[str]]:
         app = pilot.app
         assert isinstance(app, KVChatApp)
         await pilot.pause()
-        app.chat.drain()
-        app.chat.drain_others()
+        app.chat.feed.drain()
+        app.chat.feed.drain_others()
         app.chat.draw_blocks()
         await pilot.pause()
         await pilot.pause()
-        return read_screen(app)
+        return str(read_screen(app))
 
     return wait

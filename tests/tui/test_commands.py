@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from kvchat.errors import InvalidArgument
-from kvchat.tui.commands import COMMANDS, NEVER_BOUND, Registry, display_key
+from kvchat.tui.command import NEVER_BOUND, display_key
+from kvchat.tui.commands import COMMANDS, Registry
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.screens.help import help_lines
 
@@ -126,7 +127,7 @@ async def test_each_command_runs_in_a_used_chat(
             if not app.chat.view.is_running:
                 app.chat.submit("again")
             runtime.step(3)
-            app.chat.drain()
+            app.chat.feed.drain()
             if command.where == "message":
                 app.registry["chat.cursor"].run(app.chat, "")
             run_command(app.chat, command, "")

@@ -205,7 +205,7 @@ async def test_an_idle_app_reads_no_messages(
         await chat_with(pilot, runtime, settle, "one")
         before = runtime.num_message_reads
         for _ in range(20):
-            app.chat.tick()
+            app.chat.feed.tick()
 
     assert runtime.num_message_reads == before
 

@@ -1,12 +1,8 @@
-"""ChatScreen: the one full screen. Binds the shown session to the widgets and drains replies.
+"""ChatScreen: the one full screen. Binds the shown session to the widgets.
 
-A timer reads what engine threads have put down: twenty times a second for the shown session, four
-times for the others. Nothing is posted per token and nothing here waits for the engine.
+What arrives from the engine is read by its `feed`. Nothing here waits for the engine.
 """
 
-import asyncio
-from contextlib import suppress
-from time import thread_time
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -16,14 +12,15 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
-from kvchat.errors import KVChatError
-from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, ChatState, SessionView
+from kvchat.tui.chat_state import ChatState, SessionView
 from kvchat.tui.completion import completion_for
-from kvchat.tui.conversation import HINT, entries_of, waiting_words
+from kvchat.tui.conversation import HINT, entries_of
 from kvchat.tui.figures import session_figures
 from kvchat.tui.prompt_actions import run_command
+from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.session_lines import block_row, session_line, state_words
+from kvchat.tui.trash import Trash
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
 from kvchat.tui.widgets.command_hints import CommandHints
 from kvchat.tui.widgets.footer_line import FooterLine
@@ -36,13 +33,9 @@ from kvchat.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
-    from kvchat.session.reply import Reply
     from kvchat.session.session import Session
     from kvchat.tui.app import KVChatApp
 
-DRAIN_SECONDS = 1 / 20
-SLOW_TICKS = 5
-MAX_UI_SHARE = 0.10
 WIDE_CELLS = 120
 NARROW_CELLS = 60
 
@@ -55,18 +48,14 @@ class ChatScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.state = ChatState()
+        self.trash = Trash(self)
         self._early_prompts: list[str] = []
-        self._signature: tuple[object, ...] = ()
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
         self._code_places: dict[str, int] = {}
-        self._ticks = 0
-        self._stride = 1
-        self._cpu_mark = (0.0, 0.0)
         self._wants_blocks = True
         self._wants_sidebar: bool | None = None
         self._pool_version = -1
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -103,13 +92,13 @@ class ChatScreen(Screen[None]):
         settings = self.app.settings
         self._wants_blocks = settings.block_panel
         self._wants_sidebar = {"shown": True, "hidden": False}.get(settings.sidebar)
-        self._loop = asyncio.get_running_loop()
         self.lay_out()
         self.prompt.focus()
         self.transcript.show([], HINT, None)
         self.draw_status()
         self.draw_footer()
-        self.set_interval(DRAIN_SECONDS, self.tick)
+        self.feed = ReplyFeed(self)
+        self.set_interval(DRAIN_SECONDS, self.feed.tick)
 
     @property
     def view(self) -> SessionView | None:
@@ -251,33 +240,11 @@ class ChatScreen(Screen[None]):
         if view.is_running or view.waiting_prompts:
             view.waiting_prompts.append(text)
             self.notice("Waits in line until this reply ends; esc brings it back.")
-        elif not self._send(view, text):
+        elif not self.feed.send(view, text):
             return False
         self.transcript.follow()
         self.sync()
         return True
-
-    def _send(self, view: SessionView, text: str) -> bool:
-        try:
-            self.watch_reply(view.session.send(text))
-        except KVChatError as error:
-            self.notice(error.sentence, "error")
-            return False
-        return True
-
-    def watch_reply(self, reply: "Reply") -> None:
-        """Have the first text and the end of a reply drawn at once, not at the next tick."""
-        reply.add_listener(self._wake)
-
-    def _wake(self) -> None:
-        loop = self._loop
-        if loop is not None:
-            with suppress(RuntimeError):  # the app has ended
-                loop.call_soon_threadsafe(self._drain_now)
-
-    def _drain_now(self) -> None:
-        if self.is_attached and self.app.is_running:
-            self.drain()
 
     def remember_unsent(self, text: str) -> None:
         """Keep a prompt that was cleared for later runs of the app."""
@@ -333,138 +300,11 @@ class ChatScreen(Screen[None]):
         self.transcript.show(entries_of(view, self.app.glyphs), HINT, view.scroll_place)
         self.prompt.set_exact_text(view.draft)
         self.state.history.leave()
-        self.drain()
+        self.feed.drain()
         self.draw_lists()
         self.draw_status()
 
-    def hide_deleted(self, view: SessionView) -> None:
-        """Take a session out of every list; it is really deleted when nobody undoes that."""
-        view.session.stop()
-        neighbour = self.state.neighbour(-1)
-        self.state.deleted[view.session.id] = self.app.clock() + UNDO_DELETE_SECONDS
-        if self.view is view:
-            runtime = self.app.runtime
-            if neighbour is not None and neighbour is not view:
-                self.show_session(neighbour)
-            elif runtime is not None:
-                self.show_session(self.view_of(runtime.new_session()))
-        self.draw_lists()
-
-    def restore_deleted(self) -> bool:
-        """Bring the last deleted session back; False if there is none any more."""
-        if not self.state.deleted:
-            return False
-        session_id, _ = self.state.deleted.popitem()
-        if session_id not in self.state.views:
-            return False
-        self.app.clear_notifications()  # among them the offer that was just taken
-        self.show_session(self.state.views[session_id])
-        self.notice("The session is back.")
-        return True
-
-    def finish_deleting(self, now: float) -> None:
-        """Delete for good what was hidden until `now`."""
-        for session_id, deadline in list(self.state.deleted.items()):
-            if deadline <= now:
-                del self.state.deleted[session_id]
-                view = self.state.views.pop(session_id, None)
-                if view is not None:
-                    with suppress(KVChatError):  # it is gone already
-                        view.session.delete()
-
-    def delete_unused(self) -> None:
-        """Delete the sessions in which nothing was ever said and that nobody named."""
-        for view in list(self.state.views.values()):
-            if not view.session.num_messages and not view.session.has_title:
-                with suppress(KVChatError):  # it is gone already
-                    view.session.delete()
-
-    # -- from the engine to the screen -----------------------------------------------------
-
-    def tick(self) -> None:
-        """Drain the shown session; less often the others; ever less often under load."""
-        self._ticks += 1
-        if self._ticks % self._stride:
-            return
-        beat = self._ticks // self._stride
-        self.drain()
-        if beat % SLOW_TICKS == 0:
-            self.drain_others()
-            self._adapt()
-        if beat % SLOW_TICKS == 2:
-            self.draw_blocks()
-
-    def _adapt(self) -> None:
-        wall, cpu = self.app.clock(), thread_time()
-        last_wall, last_cpu = self._cpu_mark
-        if wall - last_wall < 1.0:
-            return
-        share = (cpu - last_cpu) / (wall - last_wall)
-        self._cpu_mark = (wall, cpu)
-        if share > MAX_UI_SHARE:
-            self._stride = min(self._stride * 2, 4)
-        elif share < MAX_UI_SHARE / 2:
-            self._stride = max(self._stride // 2, 1)
-
-    def drain(self) -> None:
-        """Show what the shown session has to say since the last time."""
-        view = self.view
-        if view is None or self.app.runtime is None:
-            return
-        session = view.session
-        reply = session.reply
-        if reply is not view.last_reply:
-            view.last_reply = reply
-            view.read_position = 0
-        signature = (view.state_name, reply, reply is not None and reply.is_finished)
-        is_new_state = signature != self._signature
-        self._signature = signature
-        if reply is not None and not is_new_state:
-            piece, view.read_position = reply.read(view.read_position)
-            entry = view.entries.get(reply.message_id)
-            if piece and entry is not None:
-                self.transcript.append(entry, piece)
-        if is_new_state:
-            self.sync()
-        elif view.state_name in ("PREFILL", "WAITING"):
-            self._redraw_streaming(view)
-        if not view.is_running:
-            self._send_waiting(view)
-
-    def drain_others(self) -> None:
-        """Count what ended out of sight, and bring lists and figures up to date."""
-        runtime = self.app.runtime
-        if runtime is None:
-            return
-        self.finish_deleting(self.app.clock())
-        self.state.refresh(runtime)
-        for view in self.state.listed:
-            is_running = view.is_running
-            if view.was_running and not is_running and view is not self.view:
-                view.num_unread += 1
-            view.was_running = is_running
-            if view is not self.view and not is_running:
-                self._send_waiting(view)
-        self.draw_lists()
-        self.draw_status()
-
-    def _send_waiting(self, view: SessionView) -> None:
-        """Send the next prompt in line; after a failure they all go back to the prompt."""
-        if not view.waiting_prompts:
-            return
-        text = view.waiting_prompts.popleft()
-        if view.session.error is None and self._send(view, text):
-            view.was_running = True
-        else:
-            parts = [text, *view.waiting_prompts]
-            view.waiting_prompts.clear()
-            if view is self.view:
-                parts.append(self.prompt.exact_text)
-                self.prompt.set_exact_text("\n\n".join(part for part in parts if part))
-            else:
-                view.draft = "\n\n".join(part for part in [*parts, view.draft] if part)
-        if view is self.view:
-            self.sync()
+    # -- drawing ---------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Bring the transcript in line with the messages of the shown session."""
@@ -475,15 +315,6 @@ class ChatScreen(Screen[None]):
         self.draw_lists()
         self.draw_status()
         self.draw_footer()
-
-    def _redraw_streaming(self, view: SessionView) -> None:
-        reply = view.session.reply
-        entry = view.entries.get(reply.message_id) if reply is not None else None
-        if entry is not None and entry.set_note(waiting_words(view)):
-            self.transcript.replace_entries(list(self.transcript.entries), HINT)
-            self.draw_status()
-
-    # -- drawing the rest ------------------------------------------------------------------
 
     def draw_lists(self) -> None:
         """Draw sidebar and top line."""

@@ -108,6 +108,10 @@ class Transcript(ScrollView, can_focus=True):
         self._fit()
         self.refresh()
 
+    def redraw_entries(self) -> None:
+        """Draw again after a note of some message changed."""
+        self.replace_entries(self._entries, self._hint)
+
     def append(self, entry: MessageLines, piece: str) -> None:
         """Add streamed text to one message, and repaint from its first changed line on."""
         width = self._text_width
