@@ -86,7 +86,12 @@ class EngineOptions:
             context_bytes=bytes_per_block * context_blocks,
             available_bytes=devices.available_memory_bytes(device),
         )
-        num_blocks = max(1, min(budget // bytes_per_block, MAX_BLOCKS))
+        if budget < bytes_per_block:
+            raise InvalidArgument(
+                f"A pool of {budget} bytes does not hold one block of {self.block_size} tokens, "
+                f"{bytes_per_block} bytes; use a larger --pool or a smaller --block-size."
+            )
+        num_blocks = min(budget // bytes_per_block, MAX_BLOCKS)
         if self.pool_bytes is None:
             num_blocks = min(num_blocks, MAX_DEFAULT_CONTEXTS * context_blocks)
         cache = PagedKVCache(

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakValueDictionary
 
 from kvchat.clean_text import storable
 from kvchat.engine.engine_thread import EngineThread
@@ -77,7 +78,7 @@ class SessionHost:
         self._prompts = prompts
         self._engine = engine
         self._is_loading = is_loading
-        self._nodes: dict[str, MessageNode] = {}
+        self._nodes: WeakValueDictionary[str, MessageNode] = WeakValueDictionary()
         self._num_tags = 0
 
     # Sessions

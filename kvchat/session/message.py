@@ -41,7 +41,7 @@ class Message:
     error: str | None = None
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class MessageNode:
     """A node as the session layer holds it; only the engine thread grows a streaming one.
 

@@ -4,8 +4,6 @@ It is killed without warning when a crash is due; so everything it knows it tell
 """
 
 import gc
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from kvchat.errors import EngineStopped, KVChatError, SessionClosed
 from kvchat.hash_folder import HashFolder
 from kvchat.runtime import ChatRuntime
 from kvchat.simulate.facts import Closed, Fact, Failed, Figures, Life, Woke
+from kvchat.simulate.process_figures import num_children, num_descriptors, rss_bytes
 from kvchat.simulate.user import User
 from kvchat.store.database import Database
 
@@ -138,33 +137,6 @@ class House:
             wal_bytes=wal.stat().st_size if wal.exists() else 0,
             num_files=len(files),
         )
-
-
-def rss_bytes() -> int:
-    """Return the resident memory of this process, 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def num_descriptors() -> int:
-    """Return how many files this process has open, 0 where the system does not tell."""
-    directory = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
-    try:
-        return len(os.listdir(directory))
-    except OSError:
-        return 0
-
-
-def num_children() -> int:
-    """Return how many children this process has, 0 where the system does not tell."""
-    try:
-        tasks = list(Path("/proc/self/task").iterdir())
-        return sum(len((task / "children").read_text().split()) for task in tasks)
-    except OSError:
-        return 0
 
 
 def _place(error: BaseException) -> str:

@@ -87,8 +87,10 @@ class Judge:
                     self._promised[message_id] = text
                     self._awaited[session_id] = message_id
                 case Stands():
-                    self._begun.pop(fact.act.session_id, None)
                     self._awaited.pop(fact.act.session_id, None)
+                    began = self._begun.get(fact.act.session_id)
+                    if began is not None and began.act.kind == fact.act.kind:
+                        del self._begun[fact.act.session_id]
                     self._stands(fact)
                 case Gone(session_id):
                     self._begun.pop(session_id, None)

@@ -35,6 +35,8 @@ START_SECONDS = 120.0
 class Report:
     """Everything one simulation did and found."""
 
+    seconds: float = 0.0
+    """How long runtimes lived, together."""
     crashes: int = 0
     closes: int = 0
     preemptions: int = 0
@@ -79,26 +81,27 @@ class Simulation:
         self.judge = Judge(HashFolder.over_bundled(context_tokens=CONTEXT_TOKENS))
 
     def run(self, seconds: float) -> None:
-        """Live for so many seconds, or until something is found."""
-        deadline = time.monotonic() + seconds
+        """Live for so many seconds, starts not counted, or until something is found."""
+        left = seconds
         try:
-            while time.monotonic() < deadline and not self.judge.reasons:
-                self._live(deadline)
+            while left > 0 and not self.judge.reasons:
+                length = self._life_seconds * self._rng.uniform(0.6, 1.4)
+                if self._is_soak or length > left - self._life_seconds / 2:
+                    length = left
+                left -= length
+                self._live(length, is_last=left <= 0)
         finally:
             self._kill()
 
-    def _live(self, deadline: float) -> None:
+    def _live(self, seconds: float, *, is_last: bool) -> None:
         if self._process is None:
             self._start_process()
         assert self._connection is not None
         self._connection.send(self._next_life())
         self._figures = Figures()
         self._until(Woke, START_SECONDS)
-        end = time.monotonic() + self._life_seconds * self._rng.uniform(0.6, 1.4)
-        if self._is_soak or end > deadline - self._life_seconds / 2:
-            end = deadline
-        self._until(Failed, end - time.monotonic())
-        is_last = end >= deadline
+        self._until(Failed, seconds)
+        self.report.seconds += seconds
         is_crash = self.report.crashes == 0 or self._rng.random() < 0.6
         if not is_last and not self.judge.reasons and is_crash:
             self._crash()
@@ -248,9 +251,10 @@ def _document(
     del document["acts"]
     return {
         "users": options.users,
-        "seconds": round(seconds, 1),
         "seed": options.seed,
         **document,
+        "seconds": round(simulation.report.seconds, 1),
+        "wall_seconds": round(seconds, 1),
         "forks": counts.acts.get("fork", 0),
         "acts": acts,
         "rss_growth_mib": round(_growth(rss) / 2**20, 1),
