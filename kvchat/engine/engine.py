@@ -195,6 +195,7 @@ class Engine:
             raise InvalidArgument(f"Cannot rewind to {length} tokens.")
         if self.residency is not None:
             self.residency.forget(sequence)
+            self.residency.will_cut(sequence, length)
         del sequence.token_ids[length:]
         computed = self.cache.length(sequence.cache_id)
         if length < computed:
@@ -251,7 +252,8 @@ class Engine:
     def save_all(self) -> bool:
         """Hand every sequence over to be saved, the last used first; say if all had room."""
         by_use = sorted(self._lineup.by_owner.values(), key=lambda sequence: -sequence.last_used)
-        return all([self.save(sequence.owner) is not None for sequence in by_use])
+        has_room = all([self.save(sequence.owner) is not None for sequence in by_use])
+        return has_room and (self.residency is None or self.residency.save_cached())
 
     def abandon(self, error: str | None = None) -> None:
         """End every generation, before the engine itself ends: cancelled, or failed with an error.
@@ -369,6 +371,8 @@ class Engine:
         if computed[:limit] != token_ids[:limit]:
             limit = next(index for index in range(limit) if computed[index] != token_ids[index])
         if limit < len(computed):
+            if self.residency is not None:
+                self.residency.will_cut(sequence, limit)
             self.cache.truncate(sequence.cache_id, limit)
 
     def _drop_cancelled(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence as Sequences
 from concurrent.futures import Future
 from time import monotonic
 
+from kvchat.engine.evicted_blocks import EvictedBlocks
 from kvchat.engine.restore_costs import RestoreCosts
 from kvchat.engine.restorer import FETCH_BYTES, SLICE_BYTES, MakeRoom, Restorer
 from kvchat.engine.segment_store import SegmentStore
@@ -48,6 +49,7 @@ class Residency:
         self._slice_bytes = slice_bytes
         self._unsaved_blocks = UnsavedBlocks(cache, store, layout, slice_bytes)
         self._unsaved: dict[Sequence, None] = {}
+        self._evicted = EvictedBlocks(cache, store, layout)
         self._restorer = Restorer(
             cache,
             store,
@@ -67,7 +69,7 @@ class Residency:
     @property
     def has_work(self) -> bool:
         """Say whether `work` would do anything now; waiting for a disk is none."""
-        return bool(self._unsaved) or self._restorer.has_work
+        return bool(self._unsaved or self._evicted) or self._restorer.has_work
 
     @property
     def seconds_to_wait(self) -> float | None:
@@ -80,6 +82,8 @@ class Residency:
         make_room  lets others give up blocks until so many are there; says whether they are
         is_idle    nothing runs that waits for this slice, or could give back blocks later
         """
+        if self._evicted:
+            self._evicted.hand_over()
         if not self._restorer.work(make_room, is_idle=is_idle) and self._unsaved:
             sequence = next(iter(self._unsaved))
             future, is_last = self._save_slice(sequence)
@@ -107,11 +111,24 @@ class Residency:
                 return future
 
     def spill(self, sequence: Sequence) -> None:
-        """Save what a sequence has in the pool, before its blocks may go; dropped without room."""
-        self.save(sequence)
+        """Save what a sequence has in the pool, before its blocks may go.
+
+        Without room for that now, each block is saved when it goes, or dropped.
+        """
+        if self.save(sequence) is None:
+            self._evicted.note(sequence)
+
+    def will_cut(self, sequence: Sequence, length: int) -> None:
+        """Know the blocks behind `length` tokens, which a sequence is about to let go of."""
+        self._evicted.note(sequence, length)
+
+    def save_cached(self) -> bool:
+        """Hand over what no sequence holds any more and is not saved; say if all had room."""
+        return self._evicted.save_cached()
 
     def closed(self, sequence: Sequence) -> None:
-        """Forget a sequence for good."""
+        """Forget a sequence for good, before it lets go of its blocks."""
+        self._evicted.note(sequence)
         self.forget(sequence)
         self._unsaved.pop(sequence, None)
 

@@ -7,20 +7,18 @@ Whatever goes wrong, or takes longer than computing would, leads to prefill with
 import logging
 from collections.abc import Callable
 from collections.abc import Sequence as Sequences
-from dataclasses import dataclass
 from time import monotonic
 
 from kvchat.engine.restore_costs import RestoreCosts
+from kvchat.engine.restore_plan import RestorePlan, RestorePlanner
 from kvchat.engine.segment_store import SegmentStore
 from kvchat.engine.sequence import Sequence
 from kvchat.errors import OutOfBlocks
 from kvchat.kv.block_conversion import OpenTail, convert_blocks
 from kvchat.kv.paged_cache import PagedKVCache
-from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.segments import FetchedBlocks, FoundBlocks, SegmentLayout
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.staged_restore import StagedRestore
-from kvchat.kv.stored_prefix import StoredPrefix, find_stored_prefix
 
 SLICE_BYTES = 8 << 20
 """About so many bytes are copied between two steps, in either direction, while anyone streams"""
@@ -38,30 +36,12 @@ MakeRoom = Callable[[int, Sequence], bool]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to ask the disk for, and how many tokens the sequence has then.
-
-    `keys` are those of all blocks up to there, of `block_size` tokens each, where that is not the
-    pool's size; None means blocks as the pool has them.
-    """
-
-    length: int
-    wanted: tuple[tuple[bytes, int], ...]
-    is_part: bool
-    block_size: int | None = None
-    keys: tuple[bytes, ...] = ()
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks to be read, each layer group counted for itself."""
-        return sum(groups.bit_count() for _, groups in self.wanted)
-
-
 class _Restore:
     """One sequence on its way back: its blocks are read, then staged."""
 
-    def __init__(self, sequence: Sequence, token_ids: list[int], plan: _Plan, now: float) -> None:
+    def __init__(
+        self, sequence: Sequence, token_ids: list[int], plan: RestorePlan, now: float
+    ) -> None:
         self.sequence = sequence
         self.token_ids = token_ids
         self.plan = plan
@@ -69,7 +49,6 @@ class _Restore:
         self.is_late = False
         self.found: FoundBlocks | None = None
         self.tail: OpenTail | None = None
-        self.prefix: StoredPrefix | None = None
         self.staged: StagedRestore | None = None
 
     @property
@@ -102,7 +81,9 @@ class Restorer:
         self._layout = layout
         self._post = post
         self._slice_bytes = slice_bytes
-        self._fetch_blocks = max(1, fetch_bytes // layout.block_bytes)
+        self._planner = RestorePlanner(
+            cache, store, layout, max(1, fetch_bytes // layout.block_bytes)
+        )
         self.costs = costs
         self._clock = clock
         self._restore: _Restore | None = None
@@ -229,157 +210,21 @@ class Restorer:
 
     def num_restorable(self, sequence: Sequence, token_ids: Sequences[int]) -> int:
         """Return how many of these tokens a sequence could have without computing any."""
-        token_ids = [*token_ids, _ANY_TOKEN]
-        length = self._cache.length(sequence.cache_id)
-        prefix = self._look(sequence, token_ids)
-        if prefix is not None:
-            length = prefix.length
-        for block_size in self._store.other_sizes():
-            prefix = self._look_elsewhere(sequence, token_ids, block_size)
-            if prefix is not None:
-                length = max(length, prefix.length)
-        return length
-
-    # Looking
-
-    def _plan(self, sequence: Sequence, token_ids: Sequences[int]) -> _Plan | None:
-        """Return what to read of a sequence, or None where computing is cheaper."""
-        if self._num_late:
-            return None  # it still owes the answer to an older question
-        size, length = self._cache.block_size, self._cache.length(sequence.cache_id)
-        prefix = self._look(sequence, token_ids)
-        plan = None
-        if prefix is not None:
-            needed = prefix.needed
-            is_part = self._has_no_window(sequence) and len(needed) > self._fetch_blocks
-            if is_part:
-                needed = needed[: self._fetch_blocks]
-            end = (needed[-1].index + 1) * size if is_part else prefix.length
-            plan = _Plan(end, tuple((each.key, each.groups) for each in needed), is_part)
-        for block_size in self._store.other_sizes():
-            other = self._look_elsewhere(sequence, token_ids, block_size)
-            if other is not None and other.length > (length if prefix is None else prefix.length):
-                plan, prefix = self._plan_elsewhere(sequence, token_ids, other, block_size), other
-        if plan is None:
-            return None
-        if length % size and plan.length - length < size:
-            return None  # its own open tail is there: a few tokens are computed sooner than read
-        block_bytes = self._layout.block_bytes * (plan.block_size or size) // size
-        num_bytes = plan.num_blocks * block_bytes // len(self._layout.groups)
-        return plan if self.costs.prefers_disk(plan.length - length, num_bytes) else None
-
-    def _look(
-        self,
-        sequence: Sequence,
-        token_ids: Sequences[int],
-        found: FoundBlocks | None = None,
-        converted: OpenTail | None = None,
-    ) -> StoredPrefix | None:
-        """Return what pool and disk have beyond what the sequence has; or pool and `found`."""
-        cache = self._cache
-        state = cache.paged_sequence(sequence.cache_id)
-        if state.token_ids is None:
-            return None
-
-        def resident(key: bytes, token_ids: tuple[int, ...]) -> int:
-            return sum(
-                1 << group
-                for group, pool in enumerate(cache.pools)
-                if pool.index.find(key, token_ids) is not None
-            )
-
-        def brought(key: bytes) -> int:
-            assert found is not None
-            return sum(1 << group for group in range(len(cache.pools)) if (key, group) in found)
-
-        def find(key: bytes, token_ids: tuple[int, ...]) -> int:
-            on_disk = self._store.find(key, token_ids) if found is None else brought(key)
-            return on_disk | resident(key, token_ids)
-
-        def find_tail(stem: bytes, token_ids: Sequences[int]) -> tuple[bytes, int, int] | None:
-            if converted is not None and converted.stem == stem:
-                common = 0
-                for ours, theirs in zip(token_ids, converted.token_ids, strict=False):
-                    if ours != theirs:
-                        break
-                    common += 1
-                return converted.key, common, brought(converted.key)
-            tail = self._store.find_tail(stem, token_ids)
-            if tail is None or found is None:
-                return tail
-            return tail[0], tail[1], brought(tail[0])
-
-        return find_stored_prefix(
-            state,
-            token_ids,
-            cache.visible_sets_of(sequence.cache_id),
-            cache.block_size,
-            cache.salt,
-            find,
-            find_tail,
-        )
-
-    def _look_elsewhere(
-        self, sequence: Sequence, token_ids: Sequences[int], block_size: int
-    ) -> StoredPrefix | None:
-        """Return what disk has of a sequence in blocks of another size, from position 0 on."""
-        cache = self._cache
-        state = cache.paged_sequence(sequence.cache_id)
-        if state.token_ids is None:
-            return None
-        return find_stored_prefix(
-            PagedSequence(state.visible, [], length=state.length),
-            token_ids,
-            cache.visible_sets_of(sequence.cache_id),
-            block_size,
-            cache.salt,
-            lambda key, ids: self._store.find(key, ids, block_size),
-            lambda stem, ids: self._store.find_tail(stem, ids, block_size),
-        )
-
-    def _plan_elsewhere(
-        self,
-        sequence: Sequence,
-        token_ids: Sequences[int],
-        prefix: StoredPrefix,
-        block_size: int,
-    ) -> _Plan:
-        """Return what to read of blocks of another size, so that whole blocks come of it."""
-        size = self._cache.block_size
-        visible_sets = self._cache.visible_sets_of(sequence.cache_id)
-        first = len(self._cache.paged_sequence(sequence.cache_id).keys) * size
-        length = prefix.length
-        most = first + self._fetch_blocks * size
-        is_part = self._has_no_window(sequence) and length > most
-        if is_part:
-            length = most
-        keys = [*prefix.keys]
-        tail = prefix.needed[-1]
-        if tail.index == len(keys):
-            keys.append(tail.key)
-        del keys[-(-length // block_size) :]
-        wanted = []
-        for index in range(first // block_size, len(keys)):
-            begin, behind = index * block_size, (index + 1) * block_size
-            blocks = range(begin // size, -(-min(behind, length) // size))
-            groups = sum(
-                1 << group
-                for group, seen in enumerate(visible_sets)
-                if any(block not in seen.hidden_blocks(length, size) for block in blocks)
-            )
-            if index < len(prefix.keys):
-                groups &= self._store.find(keys[index], tuple(token_ids[begin:behind]), block_size)
-            if groups:
-                wanted.append((keys[index], groups))
-        return _Plan(length, tuple(wanted), is_part, block_size, tuple(keys))
-
-    def _has_no_window(self, sequence: Sequence) -> bool:
-        visible_sets = self._cache.visible_sets_of(sequence.cache_id)
-        return all(visible.window is None for visible in visible_sets)
+        return self._planner.num_restorable(sequence, [*token_ids, _ANY_TOKEN])
 
     # Bringing
 
-    def _start(self, sequence: Sequence, plan: _Plan, token_ids: Sequences[int]) -> None:
+    def _plan(self, sequence: Sequence, token_ids: Sequences[int]) -> RestorePlan | None:
+        """Return what to read of a sequence, or None where computing is cheaper."""
+        if self._num_late:
+            return None  # the disk still owes the answer to an older question
+        plan = self._planner.plan(sequence, token_ids)
+        if plan is None:
+            return None
+        num_tokens = plan.length - self._cache.length(sequence.cache_id)
+        return plan if self.costs.prefers_disk(num_tokens, plan.num_bytes) else None
+
+    def _start(self, sequence: Sequence, plan: RestorePlan, token_ids: Sequences[int]) -> None:
         restore = self._restore = _Restore(sequence, list(token_ids), plan, self._clock())
         ids = restore.token_ids[: plan.length]
         visible = self._cache.visible_set(sequence.cache_id)
@@ -401,7 +246,7 @@ class Restorer:
         self._store.fetch(sequence.owner, plan.wanted, tell, plan.block_size)
 
     def _converted(
-        self, plan: _Plan, fetched: FetchedBlocks, token_ids: list[int], visible: VisibleSet
+        self, plan: RestorePlan, fetched: FetchedBlocks, token_ids: list[int], visible: VisibleSet
     ) -> tuple[FetchedBlocks, OpenTail | None]:
         """Return blocks of the pool's size; not on the engine's thread."""
         assert plan.block_size is not None
@@ -427,19 +272,19 @@ class Restorer:
         try:
             if restore.staged is None:
                 self._cache.adopt(sequence.cache_id, restore.token_ids)
-                restore.prefix = self._look(
+                prefix = self._planner.look(
                     sequence, restore.token_ids, restore.found, restore.tail
                 )
-                if restore.prefix is None:
+                if prefix is None:
                     self._end(restore)
                     return
-                need = StagedRestore.num_taken(self._cache, restore.prefix, restore.found)
+                need = StagedRestore.num_taken(self._cache, prefix, restore.found)
                 has_room = make_room(need, sequence)
                 self.lacks_room = None if has_room or is_idle else sequence
                 if self.lacks_room is not None:
                     return  # running sequences will give back blocks
                 restore.staged = StagedRestore(
-                    self._cache, sequence.cache_id, restore.prefix, restore.found
+                    self._cache, sequence.cache_id, prefix, restore.found
                 )
             at_once = self._slice_bytes
             if is_idle and at_once == SLICE_BYTES:

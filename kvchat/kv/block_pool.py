@@ -38,6 +38,8 @@ class BlockPool:
         self.num_cached = 0
         self.on_freed: Callable[[int], None] | None = None
         """Called with each block that becomes free; tests poison it."""
+        self.on_evicting: Callable[[int], object] | None = None
+        """Called with each cached block before it is given up, while it can still be read."""
         self.on_evicted: Callable[[int], None] | None = None
         """Called with each cached block that is given up for room."""
         # Sentinel `num_blocks` closes the ring; its successor is the least recently used block.
@@ -198,6 +200,8 @@ class BlockPool:
         self._evict(block)
 
     def _evict(self, block: int) -> None:
+        if self.on_evicting is not None:
+            self.on_evicting(block)
         self._unlink(block)
         self.index.forget(block)
         self._free(block)

@@ -673,7 +673,7 @@ def test_any_program_of_turns_forks_evictions_and_restarts_gives_the_words_of_no
     texts: dict[str, tuple[list[int], int | None, int]] = {}
     disk.start(**options)
     for _ in range(30):
-        command = rng.choice(["new", "turn", "turn", "turn", "fork", "rewind", "restart"])
+        command = rng.choice(["new", "turn", "turn", "turn", "fork", "rewind", "restart", "close"])
         if command == "new" or not texts:
             name = f"s{len(texts)}"
             window = rng.choice([None, None, 7, 20])
@@ -693,6 +693,9 @@ def test_any_program_of_turns_forks_evictions_and_restarts_gives_the_words_of_no
                 disk.open(child, window=window, sinks=sinks)
                 disk.engine.close(child)
                 disk.engine.fork(name, child, length)
+            continue
+        if command == "close":
+            disk.engine.close(name)
             continue
         if not disk.engine.is_open(name):
             disk.open(name, window=window, sinks=sinks)
