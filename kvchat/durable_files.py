@@ -11,12 +11,17 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 from pathlib import Path
 
 from kvchat.errors import DataDirInUse, NotSaving, fault
 
 _STUMP_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.tmp(-journal|-wal|-shm)?")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_NETWORK_TYPES = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs")
+)
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -65,6 +70,22 @@ def adopt_durably(temporary: Path, path: Path) -> None:
     os.rename(temporary, path)
     fault("file.fsync_directory")
     _flush_directory(path.parent)
+
+
+def copy_durably(source: Path, path: Path) -> None:
+    """Copy a regular file of ours, as `write_durably` would write it; raises OSError."""
+    temporary = temporary_name(path)
+    try:
+        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as original:
+            fault("file.create")
+            descriptor = os.open(temporary, os.O_WRONLY | _NEW_FILE, 0o600)
+            with open(descriptor, "wb") as copy:
+                fault("file.write")
+                shutil.copyfileobj(original, copy, 1 << 20)
+        adopt_durably(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _flush(descriptor: int) -> None:
@@ -128,6 +149,43 @@ def private_file(path: Path) -> None:
             os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+def tighten(directory: Path) -> int:
+    """Take from other users what they may do with the files in a directory of ours.
+
+    Returns how many files that were. Links and files of others are left alone.
+    """
+    num_tightened = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+            if is_ours and status.st_mode & 0o077:
+                private_file(directory / entry.name)
+                num_tightened += 1
+    return num_tightened
+
+
+def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """Return the type of the file system a directory is on if that is a network's, else None.
+
+    Known on Linux only; elsewhere, and where it cannot be read, the answer is None.
+    """
+    try:
+        table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+        place = path.resolve()
+    except OSError:
+        return None
+    kind, depth = "", -1
+    for line in table.splitlines():
+        fields, _, types = line.partition(" - ")
+        if len(fields.split(" ")) < 5 or not types:
+            continue
+        mounted_at = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields.split(" ")[4]))
+        if place.is_relative_to(mounted_at) and len(mounted_at.parts) >= depth:
+            kind, depth = types.split(" ")[0], len(mounted_at.parts)  # the last mount is on top
+    return kind if kind in _NETWORK_TYPES or kind.startswith("fuse") else None
 
 
 def remove_stumps(directory: Path) -> int:

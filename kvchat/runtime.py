@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from kvchat import paths
 from kvchat.clean_text import storable
-from kvchat.durable_files import DataDirLock, private_dir, remove_stumps
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.engine_options import EngineOptions
 from kvchat.errors import EngineStopped, InvalidArgument, SessionNotFound
@@ -29,6 +28,7 @@ from kvchat.session.host import SessionHost, check_window
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
 from kvchat.session.session import AUTO_SINKS, Session
+from kvchat.store.data_dir import DataDir
 from kvchat.store.rows import SessionRow, new_id
 from kvchat.store.segment_thread import segment_thread
 from kvchat.store.store_thread import StoreThread
@@ -47,7 +47,6 @@ __all__ = [
     "SequenceView",
 ]
 
-DATABASE_NAME = "chats.db"
 SECONDS_TO_SAVE = 5.0
 """Closing waits so long for keys and values to be written; without them chats are read again."""
 log = logging.getLogger(__name__)
@@ -115,13 +114,8 @@ class ChatRuntime(Archive):
             default_window,
             save,
         )
-        self._directory_lock: DataDirLock | None = None
-        database_path: Path | None = None
-        if save:
-            directory = private_dir(paths.data_dir() if data_dir is None else data_dir)
-            self._directory_lock = DataDirLock(directory)
-            database_path = directory / DATABASE_NAME
-            remove_stumps(directory)
+        self._data_dir = DataDir(data_dir or paths.data_dir()) if save else None
+        database_path = None if self._data_dir is None else self._data_dir.database_path
         try:
             self._store = StoreThread(database_path, on_not_saving=self._note_saving)
             try:
@@ -130,13 +124,15 @@ class ChatRuntime(Archive):
                 self._store.close()
                 raise
         except BaseException:
-            if self._directory_lock is not None:
-                self._directory_lock.release()
+            if self._data_dir is not None:
+                self._data_dir.release()
             raise
         self._segments = None
-        if save:
+        if self._data_dir is not None:
             self._segments = segment_thread(
-                self._store.submit, directory, paths.cache_dir() if data_dir is None else None
+                self._store.submit,
+                self._data_dir.path,
+                paths.cache_dir() if data_dir is None else None,
             )
         self._prompts = PromptThread(self._folder.path, model_name)
         self._engine = EngineThread(
@@ -234,6 +230,12 @@ class ChatRuntime(Archive):
         """Return what the runtime can do now."""
         return self._status
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the user about the state in which the stored chats were found."""
+        found = () if self._data_dir is None else self._data_dir.notices
+        return found + self._store.notices
+
     def want_pool_view(self, wanted: bool, group_index: int = 0) -> None:
         """Start or stop copying block tables for `pool_view`, at most five times a second.
 
@@ -282,8 +284,8 @@ class ChatRuntime(Archive):
             self._segments.close(timeout)
         self._store.close(timeout)
         self._prompts.close()
-        if self._directory_lock is not None:
-            self._directory_lock.release()
+        if self._data_dir is not None:
+            self._data_dir.release()
 
     def __enter__(self) -> "ChatRuntime":
         return self

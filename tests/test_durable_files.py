@@ -12,9 +12,12 @@ import pytest
 from kvchat import errors
 from kvchat.durable_files import (
     DataDirLock,
+    copy_durably,
+    network_file_system,
     private_dir,
     private_file,
     remove_stumps,
+    tighten,
     write_durably,
 )
 from kvchat.errors import DataDirInUse, NotSaving
@@ -244,3 +247,79 @@ def test_a_failing_lock_leaves_no_descriptor_open(
         with pytest.raises(DataDirInUse):
             DataDirLock(tmp_path)
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_copy_is_whole_private_and_replaces_what_was_there(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"x" * 3_000_000)
+    target.write_bytes(b"before")
+    copy_durably(source, target)
+    assert target.read_bytes() == source.read_bytes()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("point", ["file.create", "file.write", "file.fsync", "file.rename"])
+def test_a_copy_that_fails_leaves_the_old_file_and_no_stump(tmp_path: Path, point: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"after")
+    target.write_bytes(b"before")
+
+    def refuse(reached: str) -> None:
+        if reached == point:
+            raise OSError(errno.ENOSPC, "full")
+
+    errors.fault_hook = refuse
+    try:
+        with pytest.raises(OSError, match="full"):
+            copy_durably(source, target)
+    finally:
+        errors.fault_hook = None
+    assert target.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
+def test_a_link_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("secret")
+    with pytest.raises(OSError, match="symbolic"):
+        copy_durably(tmp_path / "link", tmp_path / "target")
+    assert sorted(os.listdir(tmp_path)) == ["link", "secret"]
+
+
+def test_files_that_others_may_read_are_tightened_and_counted(tmp_path: Path) -> None:
+    for name, mode in (("open", 0o644), ("group", 0o620), ("closed", 0o600)):
+        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).chmod(mode)
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.write_bytes(b"")
+    outside.chmod(0o644)
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "folder").mkdir(mode=0o755)
+    assert tighten(tmp_path) == 2
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("open", "group", "closed")}
+    assert modes == {0o600}
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+    assert tighten(tmp_path) == 0
+
+
+def test_the_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
+    inner = tmp_path / "with space" / "inner"
+    inner.mkdir(parents=True)
+    table = tmp_path / "mountinfo"
+    escaped = str(tmp_path).replace(" ", "\\040")
+    lines = [
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+        f"2 1 0:50 / {escaped}/with\\040space rw,relatime shared:1 - nfs4 server:/x rw",
+        "3 1 0:51 / /elsewhere rw - cifs //server/x rw",
+        "a line that makes no sense",
+    ]
+    table.write_text("\n".join(lines))
+    assert network_file_system(inner, table) == "nfs4"
+    assert network_file_system(tmp_path, table) is None
+    lines.append(f"4 2 8:2 / {escaped}/with\\040space/inner rw - xfs /dev/sdb rw")
+    table.write_text("\n".join(lines))
+    assert network_file_system(inner, table) is None
+    lines.append(f"5 4 0:52 / {escaped}/with\\040space/inner rw - fuse.sshfs host: rw")
+    table.write_text("\n".join(lines))
+    assert network_file_system(inner, table) == "fuse.sshfs"
+    assert network_file_system(inner, tmp_path / "missing") is None

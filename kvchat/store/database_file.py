@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kvchat.durable_files import adopt_durably, private_file, temporary_name
+from kvchat.durable_files import (
+    adopt_durably,
+    network_file_system,
+    private_file,
+    temporary_name,
+)
 from kvchat.errors import DatabaseDamaged, NotSaving
+from kvchat.store.backups import write_backup
 from kvchat.store.migrations import APPLICATION_ID, MIGRATIONS, migrate, schema_number
 
 # SQLITE_ERROR is a missing table or column, which only a foreign or broken file can have.
@@ -19,11 +25,12 @@ _DAMAGED = frozenset(
 def open_connection(path: Path | None) -> sqlite3.Connection:
     """Open a chat database, make it if it is missing, and bring it to this program's schema.
 
-    None gives one in memory. Raises DatabaseDamaged for a file that is not a whole chat database
-    this program knows, before anything is written to it; NotSaving when the disk refuses.
+    None gives one in memory. Before an older schema is changed the database is copied. Raises
+    DatabaseDamaged for a file that is not a whole chat database this program knows, before anything
+    is written to it; NotSaving when the disk refuses.
     """
     if path is None:
-        connection = _connect(":memory:")
+        connection = _connect(":memory:", "MEMORY")
         migrate(connection)
         return connection
     with spoken_errors(path):
@@ -37,9 +44,11 @@ def open_connection(path: Path | None) -> sqlite3.Connection:
                     error
                 )
             raise
-        _check(path)
-        connection = _connect(str(path))
+        check_database(path)
+        connection = _connect(str(path), _journal_mode(path))
         try:
+            if 0 < schema_number(connection) < len(MIGRATIONS):
+                write_backup(connection, path)
             migrate(connection)
         except BaseException:
             connection.close()
@@ -47,13 +56,18 @@ def open_connection(path: Path | None) -> sqlite3.Connection:
         return connection
 
 
-def _connect(name: str) -> sqlite3.Connection:
+def _journal_mode(path: Path) -> str:
+    """Return how SQLite shall keep transactions whole: its log needs memory shared by mapping."""
+    return "DELETE" if network_file_system(path.parent) else "WAL"
+
+
+def _connect(name: str, journal_mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(name, isolation_level=None, timeout=0.0)
     try:
         # Memory for temporary tables: no file outside the data directory, not even a short one.
         for pragma in (
             "temp_store = MEMORY",
-            "journal_mode = WAL",
+            f"journal_mode = {journal_mode}",
             "synchronous = FULL",
             "secure_delete = ON",
             "foreign_keys = ON",
@@ -72,20 +86,23 @@ def _make(path: Path) -> None:
     temporary = temporary_name(path)
     try:
         private_file(temporary)
-        connection = _connect(str(temporary))
+        connection = _connect(str(temporary), "DELETE")
         try:
             migrate(connection)
         finally:
             connection.close()
         adopt_durably(temporary, path)
     except BaseException:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", "-journal"):
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
         raise
 
 
-def _check(path: Path) -> None:
+def check_database(path: Path, *, thoroughly: bool = False) -> None:
     """Refuse what is not a whole chat database of ours, without writing to it.
+
+    Looks at every page; `thoroughly` also compares indexes with their tables, which takes three
+    times as long.
 
     The connection is read-only, since SQLite moves its log into the file when the last one that
     may write is closed.
@@ -103,10 +120,16 @@ def _check(path: Path) -> None:
                 code="db_newer",
             )
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
+        if verdict != "ok" or (thoroughly and not is_consistent(connection)):
             raise damaged(path)
     finally:
         connection.close()
+
+
+def is_consistent(connection: sqlite3.Connection) -> bool:
+    """Say whether indexes agree with their tables, and every row that is named is there."""
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    return verdict == "ok" and connection.execute("PRAGMA foreign_key_check").fetchone() is None
 
 
 def damaged(path: Path | None) -> DatabaseDamaged:
@@ -130,6 +153,8 @@ def spoken_errors(path: Path | None) -> Iterator[None]:
                 "Disk full: this was not saved. Free space, or start kvchat with --no-save."
             ) from error
         raise _not_saving(path, str(error)) from error
+    except UnicodeDecodeError as error:  # a name in the file, which SQLite's message quotes
+        raise damaged(path) from error
     except OSError as error:
         raise _not_saving(path, (error.strerror or str(error)).lower()) from error
 

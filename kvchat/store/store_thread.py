@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from kvchat.errors import DatabaseDamaged, KVChatError, NotSaving, SessionClosed
 from kvchat.store.database import Database
+from kvchat.store.open_database import open_database
 from kvchat.store.rows import ReplyEnd, ReplyUpdate
 
 _LOG = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class StoreThread:
 
     num_interrupted: int
     """Replies of the last process that were found streaming when the database was opened."""
+    notices: tuple[str, ...]
+    """Sentences about the state in which the database was found."""
 
     def __init__(
         self,
@@ -106,12 +109,13 @@ class StoreThread:
         self._outage: str | None = None
         self._flush_at: float | None = None
         self._retry_at = 0.0
+        self._look_for_backup_at = 0.0
         self._is_closed = False
         self._door = Lock()  # between submit and close
-        opened: Future[int] = Future()
+        opened: Future[tuple[int, tuple[str, ...]]] = Future()
         self._thread = Thread(target=self._run, args=(opened,), name="kvchat-store", daemon=True)
         self._thread.start()
-        self.num_interrupted = opened.result()
+        self.num_interrupted, self.notices = opened.result()
 
     @property
     def not_saving(self) -> str | None:
@@ -216,13 +220,13 @@ class StoreThread:
 
     # Store thread only, from here on.
 
-    def _run(self, opened: Future[int]) -> None:
+    def _run(self, opened: Future[tuple[int, tuple[str, ...]]]) -> None:
         try:
-            database = Database(self._path)
+            database = open_database(self._path)
         except BaseException as error:  # raised in the constructor, where somebody can act on it
             opened.set_exception(error)
             return
-        opened.set_result(database.num_interrupted)
+        opened.set_result((database.num_interrupted, database.notices))
         try:
             while (job := self._next_job()) is not _Wake.STOP:
                 num_commits = database.num_commits
@@ -237,13 +241,19 @@ class StoreThread:
                     self._flush_pieces(database)
                 if self._outage is not None and database.num_commits > num_commits:
                     self._end_outage()
-                self._index_while_idle(database)
+                self._keep_house(database)
             self._flush_pieces(database)
         finally:
             database.close()
 
-    def _index_while_idle(self, database: Database) -> None:
-        """Let the search index catch up, a slice at a time, until somebody wants something."""
+    def _keep_house(self, database: Database) -> None:
+        """While nobody wants anything, copy the database, and let the search index catch up."""
+        try:
+            if time.monotonic() >= self._look_for_backup_at and self._jobs.empty():
+                self._look_for_backup_at = time.monotonic() + 3600.0
+                database.back_up_daily(time.time())
+        except (NotSaving, DatabaseDamaged) as error:
+            _LOG.warning("the database was not copied: %s", error.code)
         while self._outage is None and self._jobs.empty() and database.wants_indexing:
             try:
                 database.index_slice()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kvchat.errors import fault
-from kvchat.store.database_file import damaged, spoken_errors
+from kvchat.store.database_file import damaged, is_consistent, spoken_errors
 
 _T = TypeVar("_T")
 
@@ -18,6 +18,8 @@ class Transactions:
     path: Path | None
     num_commits: int
     """Transactions committed by this object."""
+    needs_check: bool = False
+    """Whether the file was found damaged in a way that a check of its pages does not see."""
 
     def __init__(self, path: Path | None, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -35,9 +37,12 @@ class Transactions:
                 yield connection
                 fault("db.commit")
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.IntegrityError) and not is_consistent(connection):
+                    self.needs_check = True
+                    raise damaged(self.path) from error
                 raise
         self.num_commits += 1
         fault("db.committed")

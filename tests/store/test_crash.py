@@ -14,7 +14,7 @@ import pytest
 
 from kvchat import errors
 from kvchat.durable_files import DataDirLock, remove_stumps
-from kvchat.store.database import Database
+from kvchat.store.open_database import open_database
 
 WORKLOAD = Path(__file__).with_name("crash_workload.py")
 NEVER = 10**9
@@ -81,10 +81,10 @@ def check_what_is_left(directory: Path, said: Said) -> None:
 
     with DataDirLock(directory):
         remove_stumps(directory)
-        database = Database(directory / "chats.db")
+        database = open_database(directory / "chats.db")
         assert database._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert {each.name for each in directory.iterdir()} <= {
-            "lock", "chats.db", "chats.db-wal", "chats.db-shm",
+            "lock", "chats.db", "chats.db-wal", "chats.db-shm", "chats.db-open",
         }  # fmt: skip
         sessions = {row.id: row for row in database.list_sessions()}
         gone = {row.id for row in database.list_sessions(deleted=True)}
