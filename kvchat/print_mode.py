@@ -6,21 +6,27 @@ stdout gets the answer and nothing else; notices and errors go to stderr as one 
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
 
 from kvchat.clean_text import clean
 from kvchat.errors import InvalidArgument, KVChatError, ReplyFailed
 from kvchat.runtime import ChatRuntime
+from kvchat.sampling_params import SamplingParams
 from kvchat.session.reply import Reply
 from kvchat.session.session import Session
 
 EXIT_INTERRUPTED = 130
 EXIT_NO_OUTPUT = 74
 MAX_STDIN_BYTES = 5 * 1024 * 1024
+Form = Literal["text", "json", "stream-json", "code"]
+"""How an answer is printed."""
+_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`]*$)|~{3,})", re.MULTILINE)
 
 
 def read_prompt(text: str) -> str:
@@ -69,12 +75,19 @@ def quick_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def print_answer(runtime: ChatRuntime, prompt: str, *, system: str | None, as_json: bool) -> int:
-    """Send one message in a new session, write the answer to stdout, return the exit status.
+def print_answer(
+    runtime: ChatRuntime,
+    session: Session,
+    prompt: str,
+    *,
+    form: Form = "text",
+    sampling: SamplingParams | None = None,
+) -> int:
+    """Send one message, write the answer to stdout, return the exit status.
 
     Text streams as it comes, exact into a pipe and cleaned on a terminal, with a newline at its
-    end; JSON is written at the end. A closed pipe ends quietly. Raises KVChatError when stdout
-    takes nothing more.
+    end; JSON and code are written at the end, `stream-json` one object a line: init, token, stats,
+    end. A closed pipe ends quietly. Raises KVChatError when stdout takes nothing more.
     """
     is_terminal = sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -82,21 +95,20 @@ def print_answer(runtime: ChatRuntime, prompt: str, *, system: str | None, as_js
             sys.stdout.reconfigure(errors="replace")
         else:
             sys.stdout.reconfigure(encoding="utf-8")
-    session = runtime.new_session(system=system)
-    reply = session.send(prompt)
+    reply = session.send(prompt) if sampling is None else session.send(prompt, sampling)
     failure: ReplyFailed | None = None
     try:
+        if form == "stream-json":
+            _write_event("init", model=runtime.status().model_name, session=reply.session_id)
         try:
             for piece in reply:
-                if not as_json:
+                if form == "text":
                     write(clean(piece) if is_terminal else piece)
+                elif form == "stream-json":
+                    _write_event("token", text=piece)
         except ReplyFailed as error:
             failure = error
-        if as_json:
-            figures = _figures(runtime, reply, failure)
-            write(json.dumps(figures, ensure_ascii=False) + "\n")
-        elif reply.text and not reply.text.endswith("\n"):
-            write("\n")
+        missing = _write_end(runtime, reply, failure, form, is_terminal)
     except BrokenPipeError:
         reply.cancel()
         return 0
@@ -105,7 +117,56 @@ def print_answer(runtime: ChatRuntime, prompt: str, *, system: str | None, as_js
         return _origin(failure).exit_status
     for notice in _notices(runtime, session, reply):
         print(f"kvchat: {notice}", file=sys.stderr)
-    return 0
+    if missing:
+        print(f"kvchat: {missing}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _write_end(
+    runtime: ChatRuntime,
+    reply: Reply,
+    failure: ReplyFailed | None,
+    form: Form,
+    is_terminal: bool,
+) -> str:
+    """Write what is only known at the end; return the sentence about what is missing, or ''."""
+    if form == "json":
+        write(json.dumps(_figures(runtime, reply, failure), ensure_ascii=False) + "\n")
+    elif form == "stream-json":
+        figures = _figures(runtime, reply, failure)
+        end = {name: figures.pop(name) for name in ("text", "finish_reason", "error", "code")}
+        _write_event("stats", **figures)
+        _write_event("end", **end)
+    elif form == "code":
+        code = first_code_block(reply.text)
+        if code is None:
+            return "" if failure else "The answer has no code block; nothing was printed."
+        write(clean(code) if is_terminal else code)
+    elif reply.text and not reply.text.endswith("\n"):
+        write("\n")
+    return ""
+
+
+def _write_event(kind: str, **values: object) -> None:
+    write(json.dumps({"type": kind, **values}, ensure_ascii=False) + "\n")
+
+
+def first_code_block(text: str) -> str | None:
+    """Return the first fenced block of a Markdown text, without its fences; None if there is none.
+
+    A block that the end of the text cut off counts as well.
+    """
+    opening = _FENCE.search(text)
+    if opening is None:
+        return None
+    mark = opening.group(1)
+    start = text.find("\n", opening.end()) + 1
+    if not start:
+        return ""
+    closing = re.compile(rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$", re.MULTILINE)
+    end = closing.search(text, start)
+    code = text[start:] if end is None else text[start : end.start()]
+    return code if code.endswith("\n") or not code else code + "\n"
 
 
 def write(text: str) -> None:

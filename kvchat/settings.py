@@ -23,6 +23,7 @@ from kvchat.untrusted import FileMissing, read_regular
 MAX_SETTINGS_BYTES = 1 << 20
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SIDEBAR_MODES = ("auto", "shown", "hidden")
+NOTIFY_MODES = ("auto", "bell", "osc9", "osc99", "off")
 SAMPLING_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
 
 _NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -61,6 +62,10 @@ class Settings:
     """The name of the color theme."""
     ascii: bool = False
     """Draw with ASCII characters only."""
+    mouse: bool = True
+    """Take the mouse; without it the terminal's own selection works."""
+    notify: str = "auto"
+    """When a reply ends while the terminal is in the background: "bell", "osc9", "osc99", "off"."""
     sidebar: str = "auto"
     """The list of sessions: "shown", "hidden", or "auto" for shown where there is room."""
     block_panel: bool = True
@@ -75,12 +80,13 @@ class Settings:
                 raise InvalidArgument(f"{name} is {value!r}, but it must be a name.")
         _check_choice("device", self.device, DEVICES)
         _check_choice("sidebar", self.sidebar, SIDEBAR_MODES)
+        _check_choice("notify", self.notify, NOTIFY_MODES)
         for name, low in (("pool", 1), ("window", 0), ("sinks", 0)):
             value = getattr(self, name)
             is_integer = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (is_integer and low <= value < 1 << 62):
                 raise InvalidArgument(f"{name} is {value!r}, but it must be an integer >= {low}.")
-        for name in ("ascii", "block_panel"):
+        for name in ("ascii", "mouse", "block_panel"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidArgument(
                     f"{name} is {getattr(self, name)!r}, but it must be true or false."

@@ -22,10 +22,16 @@ FILES = sorted(
 MAY_IMPORT: dict[str, str] = {
     "__init__": "",  # loads its names lazily
     "__main__": "cli",
-    "cli": "tui print_mode runtime bench doctor simulate settings paths clean_text sampling_params"
-    " device durable_files",
+    "cli": "tui print_mode plain_mode runtime bench doctor simulate settings paths clean_text"
+    " device cli_options config_command shell_completion session_choice log_output",
+    "cli_options": "device settings paths",
+    "config_command": "cli_options durable_files paths print_mode settings tui",
+    "shell_completion": "cli_options print_mode",
+    "session_choice": "runtime session",
+    "log_output": "paths durable_files",
+    "plain_mode": "runtime session clean_text session_choice",
     "tui": "runtime session settings paths sampling_params clean_text"
-    " durable_files untrusted",  # attached files, the editor's file, exports
+    " durable_files untrusted log_output",  # attached files, the editor's file, exports, the log
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "tui runtime engine model kv device sampling_params hash_model",
     "doctor": "runtime engine model kv device sampling_params hash_model",

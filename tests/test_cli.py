@@ -15,6 +15,7 @@ import pytest
 from kvchat import __version__
 from kvchat.cli import main
 from kvchat.runtime import ChatRuntime
+from kvchat.session.session import Session
 from kvchat.settings import Settings
 
 Opened = list[tuple[Callable[[], ChatRuntime], Settings, str | None]]
@@ -43,14 +44,20 @@ class Desk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened: Opened = []
+        self.first_session: Callable[[ChatRuntime], Session | None] = lambda runtime: None
         self.keyboard: IO[str] = Terminal()
         self._monkeypatch = monkeypatch
 
     def run(self, *words: str) -> int:
         def run(
-            make: Callable[[], ChatRuntime], settings: Settings, *, first_prompt: str | None
+            make: Callable[[], ChatRuntime],
+            settings: Settings,
+            *,
+            first_prompt: str | None,
+            first_session: Callable[[ChatRuntime], Session | None],
         ) -> int:
             self.opened.append((make, settings, first_prompt))
+            self.first_session = first_session
             return 0
 
         with self._monkeypatch.context() as patch:
@@ -255,12 +262,47 @@ def test_the_app_is_not_opened_without_a_keyboard(
     assert desk.opened == []
 
 
-def test_a_system_prompt_for_the_app_is_refused_rather_than_dropped(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+def test_the_chat_that_the_options_name_is_shown_first(
+    desk: Desk, tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert desk.run("--system", "Be kind.") == 2
-    assert "/system" in capsys.readouterr().err
+    words = ["--model", str(tiny_model), "--data-dir", str(tmp_path)]
+    with ChatRuntime(tiny_model, data_dir=tmp_path) as runtime:
+        named = runtime.new_session("Kept chat")
+        runtime.new_session("other")
+        assert desk.run(*words) == 0 and desk.first_session(runtime) is None
+        assert desk.run(*words, "-r", "kept") == 0 and desk.first_session(runtime) is named
+        assert desk.run(*words, "-r", "kept", "--fork") == 0
+        fork = desk.first_session(runtime)
+        assert fork is not None and fork.origin == named.id
+        assert desk.run(*words, "--system", "Be kind.") == 0
+        kind = desk.first_session(runtime)
+        assert kind is not None and kind.system == "Be kind."
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--fork"], "--fork goes with a chat to fork"),
+        (["-c", "-s", "Be kind."], "--system is for a new chat"),
+        (["--save"], "--save goes with -p"),
+        (["-p", "Hi", "--save", "--no-save"], "--no-save keeps no chat"),
+        (["-p", "Hi", "-c", "--no-save"], "--no-save keeps no chat"),
+        (["-p", "Hi", "--json", "-x"], "Choose one of --json, --stream-json and --extract."),
+        (["-c", "-r", "x"], "not allowed with"),
+    ],
+)
+def test_options_that_contradict_are_refused(
+    words: list[str], part: str, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.run(*words) == 2
+    assert part in capsys.readouterr().err
     assert desk.opened == []
+
+
+def test_the_mouse_can_be_left_to_the_terminal(desk: Desk) -> None:
+    assert desk.run("--no-mouse") == 0
+    ((_, settings, _),) = desk.opened
+    assert not settings.mouse
 
 
 def test_keys_prints_the_keys_as_the_user_has_them(
@@ -298,11 +340,17 @@ def test_a_full_disk_behind_the_answer_is_told(tmp_path: Path) -> None:
     assert found.stderr == "kvchat: Cannot write the answer: No space left on device.\n"
 
 
-def test_a_terminal_that_cannot_draw_the_app_is_told_of_print_mode(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("words", [[], ["--plain"]])
+def test_line_mode_is_asked_for_and_taken_by_a_terminal_that_cannot_draw(
+    words: list[str],
+    desk: Desk,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm" if words else "dumb")
+    typed = iter(["/quit"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
 
-    assert desk.run() == 2
-    assert not desk.opened
-    assert 'TERM is dumb; use kvchat -p "your text".' in capsys.readouterr().err
+    assert desk.run("--model", str(tiny_model), "--data-dir", str(tmp_path), *words) == 0
+    assert not desk.opened and list(typed) == []

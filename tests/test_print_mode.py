@@ -14,10 +14,18 @@ import pytest
 from kvchat.cli import main
 from kvchat.engine.request import FinishReason, Timing, TokenEvent
 from kvchat.errors import EngineStopped, InvalidArgument, KVChatError, ModelError
-from kvchat.print_mode import MAX_STDIN_BYTES, print_answer, quick_interrupt, read_prompt
+from kvchat.print_mode import (
+    MAX_STDIN_BYTES,
+    Form,
+    first_code_block,
+    print_answer,
+    quick_interrupt,
+    read_prompt,
+)
 from kvchat.runtime import ChatRuntime, RuntimeStatus
 from kvchat.session.message import MessageNode
 from kvchat.session.reply import Reply
+from kvchat.session.session import Session
 
 
 class ScriptedRuntime:
@@ -54,8 +62,8 @@ class ScriptedRuntime:
     def status(self) -> RuntimeStatus:
         return RuntimeStatus("ready", "", "m", "cpu", "fp32", 512, None, False)
 
-    def answer(self, *, as_json: bool = False) -> int:
-        return print_answer(cast(ChatRuntime, self), "Hi", system=None, as_json=as_json)
+    def answer(self, form: Form = "text") -> int:
+        return print_answer(cast(ChatRuntime, self), cast(Session, self), "Hi", form=form)
 
 
 class Terminal(io.StringIO):
@@ -174,7 +182,7 @@ def test_a_failed_reply_is_one_json_object_with_its_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     failed = ScriptedRuntime("half", reason=FinishReason.FAILED, error="No room.")
-    assert failed.answer(as_json=True) == 1
+    assert failed.answer("json") == 1
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert (found["text"], found["error"], found["code"]) == ("half", "No room.", "turn_failed")
@@ -199,7 +207,7 @@ def test_the_exit_status_is_that_of_what_made_the_reply_fail(
     cause: KVChatError, code: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = ScriptedRuntime(reason=FinishReason.FAILED, error=cause.sentence, cause=cause)
-    assert failed.answer(as_json=True) == status
+    assert failed.answer("json") == status
     assert json.loads(capsys.readouterr().out)["code"] == code
 
 
@@ -375,3 +383,85 @@ def test_a_closed_pipe_ends_quietly(talking: "subprocess.Popen[bytes]") -> None:
     assert talking.stdout is not None
     talking.stdout.close()
     assert ended_quietly(talking) == 0
+
+
+# -- chats that are kept, and other forms
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a\n```py\nx = 1\n```\nb\n```\ny\n```", "x = 1\n"),
+        ("~~~\n```\nx\n```\n~~~~\n", "```\nx\n```\n"),
+        ("````\n```\nx\n````", "```\nx\n"),
+        ("```py\ncut off", "cut off\n"),
+        ("```py", ""),
+        ("``` `no` ```\ntext", None),
+        ("x = ```1```", None),
+        ("nothing", None),
+    ],
+)
+def test_the_first_code_block_is_found(text: str, code: str | None) -> None:
+    assert first_code_block(text) == code
+
+
+def test_only_the_code_is_printed_when_it_is_extracted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ScriptedRuntime("Sure:\n```\n", "ls\n", "```\nDone.").answer("code") == 0
+    assert capsys.readouterr() == ("ls\n", "")
+
+
+def test_an_answer_without_code_says_so_and_ends_with_status_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ScriptedRuntime("No code.").answer("code") == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "has no code block" in err
+
+
+def test_streamed_json_is_one_object_a_line_and_its_text_is_the_answer(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--temperature", "0", "-p", "Hi")
+    lines = answer(capsys, tiny_model, "--stream-json", *options).splitlines()
+    events = [json.loads(line) for line in lines]
+    tokens = [event["text"] for event in events if event["type"] == "token"]
+
+    assert [events[0]["type"], events[-2]["type"], events[-1]["type"]] == ["init", "stats", "end"]
+    assert "".join(tokens) == events[-1]["text"]
+    assert events[-2]["generated_tokens"] > 0
+    assert events[-1]["text"].rstrip("\n") == answer(capsys, tiny_model, *options).rstrip("\n")
+
+
+def test_a_kept_chat_goes_on_where_it_ended(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("--data-dir", str(tmp_path), "--temperature", "0")
+    answer(capsys, tiny_model, "-p", "first", "--save", *kept)
+    answer(capsys, tiny_model, "-p", "second", "-c", *kept)
+    answer(capsys, tiny_model, "-p", "third", "-r", "first", "--fork", *kept)
+    with ChatRuntime(tiny_model, data_dir=tmp_path) as runtime:
+        said = [
+            [message.text for message in session.messages if message.role == "user"]
+            for session in runtime.sessions()
+        ]
+
+    assert said == [["first", "second"], ["first", "second", "third"]]
+
+
+def test_a_chat_that_is_not_there_is_told_with_its_status(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model", str(tiny_model), "--data-dir", str(tmp_path), "-p", "Hi"]
+    assert main([*words, "-c"]) == 66
+    assert "There is no chat yet" in capsys.readouterr().err
+    assert main([*words, "-r", "none"]) == 66
+    assert "There is no chat yet" in capsys.readouterr().err
+
+
+def test_a_data_directory_in_use_ends_with_status_75(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ChatRuntime(tiny_model, data_dir=tmp_path):
+        words = ["--model", str(tiny_model), "--data-dir", str(tmp_path)]
+        assert main([*words, "-p", "Hi", "--save"]) == 75
+    assert capsys.readouterr().out == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kvchat.cli import _parser
+from kvchat.cli_options import command_parser
 from kvchat.tui.commands import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ def test_every_option_it_names_exists() -> None:
     text = README.split("## As a library")[0]
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     assert len(named) >= 8
-    assert named <= set(_parser()._option_string_actions)
+    assert named <= set(command_parser()._option_string_actions)
 
 
 def test_every_slash_command_it_names_exists() -> None:

@@ -22,6 +22,8 @@ EVERYTHING = Settings(
     theme="nord",
     ascii=True,
     sidebar="hidden",
+    mouse=False,
+    notify="osc9",
     block_panel=False,
     keys={"chat.find": ("ctrl+f", "f8"), "chat.stop": ()},
 )

@@ -26,6 +26,7 @@ from kvchat.tui.themes import PALETTES, LineStyles, palette_named
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
+    from kvchat.session.session import Session
 
 Answer = TypeVar("Answer")
 TOAST_SECONDS = 4.0
@@ -54,6 +55,7 @@ class KVChatApp(App[int], inherit_bindings=False):
         settings: Settings | None = None,
         *,
         first_prompt: str | None = None,
+        first_session: "Callable[[ChatRuntime], Session | None] | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         repair_input()
@@ -67,6 +69,7 @@ class KVChatApp(App[int], inherit_bindings=False):
         self.failure: KVChatError | None = None
         self._make_runtime = runtime
         self._first_prompt = first_prompt
+        self._first_session = first_session
         palette = palette_named(self.settings.theme)
         self.line_styles = LineStyles(palette)
         super().__init__()
@@ -98,15 +101,15 @@ class KVChatApp(App[int], inherit_bindings=False):
 
         try:
             runtime = await asyncio.to_thread(make)
+            self._take(runtime)
         except KVChatError as error:
             self.failure = error
             self.exit(return_code=error.exit_status)
-            return
-        self._take(runtime)
 
     def _take(self, runtime: "ChatRuntime") -> None:
+        first = self._first_session(runtime) if self._first_session is not None else None
         self.runtime = runtime
-        self.chat.start(runtime, self._first_prompt)
+        self.chat.start(runtime, self._first_prompt, first)
 
     async def ask(self, question: Callable[[], Answer]) -> Answer | None:
         """Return what the engine answers, without holding up the screen; None if it cannot.
@@ -158,13 +161,15 @@ def run(
     settings: Settings | None = None,
     *,
     first_prompt: str | None = None,
+    first_session: "Callable[[ChatRuntime], Session | None] | None" = None,
 ) -> int:
     """Run the app until the user leaves or a signal ends it; return the exit status.
 
-    `make_runtime` is called once after the first frame, on another thread. What it refuses is
-    written to stderr once the terminal is back. The runtime is closed here.
+    `make_runtime` is called once after the first frame, on another thread, and `first_session`
+    with what it made: it may name the session to show, else that is the last one. What they refuse
+    is written to stderr once the terminal is back. The runtime is closed here.
     """
-    app = KVChatApp(make_runtime, settings, first_prompt=first_prompt)
+    app = KVChatApp(make_runtime, settings, first_prompt=first_prompt, first_session=first_session)
 
     def end(status: int) -> None:
         loop = getattr(app, "_loop", None)
@@ -173,7 +178,7 @@ def run(
 
     try:
         with end_signals(end):
-            app.run()
+            app.run(mouse=app.settings.mouse)
     finally:
         if app.made_runtime is not None:
             is_loading = app.made_runtime.status().state == "loading"

@@ -263,12 +263,16 @@ class ChatScreen(Screen[None]):
 
     # -- sessions --------------------------------------------------------------------------
 
-    def start(self, runtime: "ChatRuntime", first_prompt: str | None) -> None:
-        """Show the session that was used last, and send what was typed early."""
+    def start(
+        self, runtime: "ChatRuntime", first_prompt: str | None, first: "Session | None" = None
+    ) -> None:
+        """Show the `first` session, else the one used last, and send what was typed early."""
         self.state.refresh(runtime)
         self._want_view()
         last = max(self.state.listed, key=lambda view: view.session.use_order, default=None)
-        if last is None or (first_prompt and last.session.num_messages):
+        if first is not None:
+            last = self.view_of(first)
+        elif last is None or (first_prompt and last.session.num_messages):
             last = self.view_of(runtime.new_session())
         self.show_session(last)
         for text in [first_prompt] if first_prompt else []:
