@@ -104,7 +104,7 @@ class Program:
         self.model = HashModel() if seed % ATTENTION_EVERY == 0 else None
         self.is_dense = seed % ATTENTION_EVERY == ATTENTION_EVERY // 2
         self.block_size = rng.choice((1, 4, 8, 16, 32))
-        num_blocks = rng.choice((8, 16, 32, 64, 256)) * max(1, 8 // self.block_size)
+        sizes = [size * max(1, 8 // self.block_size) for size in (8, 16, 32, 64, 256)]
         layer = LayerSpec(1, 1, LANES, LANES, 1.0)
         windowed = LayerSpec(1, 1, LANES, LANES, 1.0, LAYER_WINDOW)
         layers = rng.choice(((layer,), (layer, windowed), (windowed, layer, layer)))
@@ -112,7 +112,7 @@ class Program:
         is_int8 = rng.random() < 0.3
         self.cache = PagedKVCache(
             self.spec,
-            num_blocks,
+            [rng.choice(sizes) for _ in self.spec.groups],
             block_size=self.block_size,
             device=device,
             kv_dtype="int8" if is_int8 else "auto",

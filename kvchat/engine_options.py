@@ -64,7 +64,9 @@ class EngineOptions:
         from kvchat.engine.engine import Engine
         from kvchat.engine.model_runner import ModelRunner
         from kvchat.engine.residency import Residency
+        from kvchat.engine.scheduler import MAX_ROWS
         from kvchat.kv.paged_cache import PagedKVCache
+        from kvchat.kv.pool_budget import PoolShape, split_pool
         from kvchat.kv.staged_restore import segment_layout
 
         device = devices.choose_device(self.device)
@@ -79,24 +81,25 @@ class EngineOptions:
         dtype = devices.choose_dtype(device, self.weights, config.num_parameters)
         model = folder.load(dtype=dtype, device=device)
         spec = folder.kv_spec()
-        bytes_per_block = spec.bytes_per_token(dtype.itemsize, self.kv_dtype) * self.block_size
+        shape = PoolShape.of(
+            spec,
+            dtype.itemsize,
+            self.kv_dtype,
+            block_size=self.block_size,
+            max_sequences=MAX_ROWS,
+        )
         context_blocks = -(-config.max_position // self.block_size) + 1
         budget = devices.pool_budget(
             self.pool_bytes,
-            context_bytes=bytes_per_block * context_blocks,
+            context_bytes=shape.num_bytes(context_blocks),
             available_bytes=devices.available_memory_bytes(device),
         )
-        if budget < bytes_per_block:
-            raise InvalidArgument(
-                f"A pool of {budget} bytes does not hold one block of {self.block_size} tokens, "
-                f"{bytes_per_block} bytes; use a larger --pool or a smaller --block-size."
-            )
-        num_blocks = min(budget // bytes_per_block, MAX_BLOCKS)
+        most = MAX_BLOCKS
         if self.pool_bytes is None:
-            num_blocks = min(num_blocks, MAX_DEFAULT_CONTEXTS * context_blocks)
+            most = min(most, MAX_DEFAULT_CONTEXTS * context_blocks)
         cache = PagedKVCache(
             spec,
-            num_blocks,
+            split_pool(shape, budget, most),
             block_size=self.block_size,
             dtype=dtype,
             device=device,

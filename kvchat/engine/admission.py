@@ -43,7 +43,6 @@ class Admission:
             raise InvalidArgument("An empty prompt has nothing to answer.")
         if not 0 <= min(request.token_ids) <= max(request.token_ids) < self._vocab_size:
             raise InvalidArgument("The prompt has token ids that the model does not know.")
-        size = self._cache.block_size
         visible = self._cache.visible_set(sequence.cache_id)
         num_tokens = len(request.token_ids)
         if visible.window is None and num_tokens >= self._context_tokens:
@@ -52,14 +51,11 @@ class Admission:
                 f"{self._context_tokens}; rewind, or give the session a window "
                 "(/window 1024 in the app)."
             )
-        needed = num_tokens // size + 1
-        if visible.window is not None:
-            # The sinks, the blocks over which a window can lie, and nothing between them.
-            needed = min(needed, visible.sinks // size + (visible.window + size - 2) // size + 1)
-        if needed > self._cache.num_blocks:
+        needed = self._cache.most_blocks(sequence.cache_id, num_tokens + 1)
+        for group in needed.lacking(self._cache.size):
             raise PoolTooSmall(
-                f"The prompt needs {needed} blocks, but the whole pool has "
-                f"{self._cache.num_blocks}; use a larger --pool or a window."
+                f"The prompt needs {needed[group]} blocks, but the whole pool has "
+                f"{self._cache.size[group]}; use a larger --pool or a window."
             )
 
     def ready(self) -> list[Sequence]:
@@ -94,7 +90,8 @@ class Admission:
                 continue
             # For this prompt, for what was promised to others, and a watermark of one block each.
             need = self._room.blocks_to_finish(sequence) + len(self._lineup.running)
-            need += sum(self._room.blocks_to_finish(other) for other in self._lineup.running)
+            for other in self._lineup.running:
+                need += self._room.blocks_to_finish(other)
             has_room = self._room.make_room(need, keep=sequence)
             if self._lineup.running and not has_room:
                 return

@@ -5,6 +5,7 @@ whoever runs the pass.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -17,6 +18,7 @@ from kvchat.engine.sampler import SamplerRow, sample
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.sequence import Sequence, SequenceState
 from kvchat.errors import KVChatError, OutOfBlocks
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.paged_step import PagedStep
 
@@ -97,10 +99,7 @@ class ForwardPass:
                     [self._new_tokens(row) for row in rows],
                 )
             except OutOfBlocks:
-                need = sum(
-                    self._cache.blocks_for(row.sequence.cache_id, row.num_new_tokens)
-                    for row in rows
-                )
+                need = self._blocks_for(rows)
                 before = self._room.num_resting_tokens()
                 self._room.make_room(need)
                 if self._room.num_resting_tokens() < before:
@@ -108,19 +107,27 @@ class ForwardPass:
                     continue
                 if self._room.residency is not None and self._room.residency.give_way():
                     continue
+                # Behind a window a smaller chunk needs fewer blocks at a time.
+                largest = max(rows, key=lambda row: row.num_new_tokens)
+                if largest.num_new_tokens > 1 and (
+                    len(self._lineup.running) == 1 or self._is_behind_window(largest, need)
+                ):
+                    rows = [
+                        ScheduledRow(row.sequence, row.num_new_tokens // 2)
+                        if row is largest
+                        else row
+                        for row in rows
+                    ]
+                    continue
                 if len(self._lineup.running) > 1:
                     newest = max(self._lineup.running, key=lambda sequence: sequence.arrival)
                     self._room.preempt(newest)
                     rows = [row for row in rows if row.sequence is not newest]
                     continue
-                sequence, count = rows[0].sequence, rows[0].num_new_tokens
-                if count > 1:
-                    # Behind a window a smaller chunk needs fewer blocks at a time.
-                    rows = [ScheduledRow(sequence, count // 2)]
-                    continue
+                (full, *_) = need.lacking(self._cache.available)
                 self._on_failed(
-                    sequence,
-                    f"The pool of {self._cache.num_blocks} blocks is full, so this reply stopped;"
+                    rows[0].sequence,
+                    f"The pool of {self._cache.size[full]} blocks is full, so this reply stopped;"
                     " its text is kept. Use a larger --pool or a window.",
                 )
                 return [], None
@@ -129,6 +136,18 @@ class ForwardPass:
                 self._run_alone(rows, error)
                 return [], None
         return [], None
+
+    def _blocks_for(self, rows: list[ScheduledRow]) -> BlockCounts:
+        needs = (
+            self._cache.blocks_by_group(row.sequence.cache_id, row.num_new_tokens) for row in rows
+        )
+        return reduce(BlockCounts.__add__, needs)
+
+    def _is_behind_window(self, row: ScheduledRow, need: BlockCounts) -> bool:
+        """Say whether a row could do with fewer of the blocks that are lacking."""
+        visible_sets = self._cache.visible_sets_of(row.sequence.cache_id)
+        lacking = need.lacking(self._cache.available)
+        return all(visible_sets[group].window is not None for group in lacking)
 
     def _sample(
         self, rows: list[ScheduledRow], logits: Tensor, is_finite: list[bool]

@@ -15,6 +15,7 @@ from kvchat.engine.segment_store import SegmentStore
 from kvchat.engine.sequence import Sequence
 from kvchat.errors import OutOfBlocks
 from kvchat.kv.block_conversion import OpenTail, convert_blocks
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.segments import FetchedBlocks, FoundBlocks, SegmentLayout
 from kvchat.kv.spec import VisibleSet
@@ -30,7 +31,7 @@ DEADLINE_SECONDS = 5.0
 _ANY_TOKEN = -1
 """Stands for the token that is computed in any case"""
 
-MakeRoom = Callable[[int, Sequence], bool]
+MakeRoom = Callable[[BlockCounts, Sequence], bool]
 """Lets others give up blocks until so many are there for a sequence; says whether they are"""
 
 log = logging.getLogger(__name__)

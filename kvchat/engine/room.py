@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvchat.engine.lineup import Lineup
 from kvchat.engine.sequence import Sequence, SequenceState
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 
 if TYPE_CHECKING:
@@ -30,19 +31,17 @@ class Room:
         """Return how many tokens of a sequence are to be computed."""
         return len(sequence.token_ids) - self._cache.length(sequence.cache_id)
 
-    def blocks_to_finish(self, sequence: Sequence) -> int:
-        """Blocks until the prompt is computed, and one to grow; a window bounds what is held."""
-        count = self.remaining(sequence)
-        count = self._cache.chunk_limit(sequence.cache_id, count)
-        return max(0, self._cache.blocks_for(sequence.cache_id, count)) + 1
+    def blocks_to_finish(self, sequence: Sequence) -> BlockCounts:
+        """Return the blocks until the prompt is computed, and one of each group to grow."""
+        return self._cache.blocks_to_hold(sequence.cache_id, self.remaining(sequence)) + 1
 
-    def make_room(self, need: int, keep: Sequence | None = None) -> bool:
-        """Let sequences that do not run give up blocks until `need` are there.
+    def make_room(self, need: BlockCounts, keep: Sequence | None = None) -> bool:
+        """Let sequences that do not run give up blocks until `need` of each group are there.
 
         Idle ones first, least recently used first; then waiting ones, newest first, whose cached
         prefix is found again or prefilled when their turn comes.
         """
-        if self._cache.num_available >= need:
+        if need.fits(self._cache.available):
             return True
         holders = sorted(
             (sequence for sequence in self._resting() if sequence is not keep),
@@ -55,11 +54,11 @@ class Room:
             if self.residency is not None:
                 self.residency.spill(sequence)
             self._cache.shrink(sequence.cache_id, need)
-            if self._cache.num_available >= need:
+            if need.fits(self._cache.available):
                 return True
         return False
 
-    def make_room_to_restore(self, need: int, sequence: Sequence) -> bool:
+    def make_room_to_restore(self, need: BlockCounts, sequence: Sequence) -> bool:
         """Make room beside what running sequences may soon want."""
         return self.make_room(need + len(self._lineup.running), keep=sequence)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from kvchat.engine.sequence import Sequence, SequenceState
 
+MAX_ROWS = 32
+"""Sequences that a step computes at most, unless asked otherwise."""
 MIN_BUDGET = 16
 MAX_BUDGET = 512
 STEP_SECONDS = 0.1
@@ -58,7 +60,7 @@ class TokenBudget:
 class Scheduler:
     """Picks rows: decodes first, least recently stepped first; then chunks of prompts."""
 
-    def __init__(self, max_rows: int = 32, budget: TokenBudget | None = None) -> None:
+    def __init__(self, max_rows: int = MAX_ROWS, budget: TokenBudget | None = None) -> None:
         self.max_rows = max_rows
         self.budget = budget if budget is not None else TokenBudget()
         self.focus: str | None = None

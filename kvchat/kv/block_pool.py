@@ -66,6 +66,10 @@ class BlockPool:
         """Say whether a table's last holder may write: one reference, and not published."""
         return self.ref_counts[block] == 1 and block not in self.index
 
+    def is_private(self, block: int) -> bool:
+        """Say whether a block of a table is in that table alone; a hole is not."""
+        return block >= 0 and self.ref_counts[block] == 1
+
     def take(self, count: int, *, after: int | None = None) -> list[int]:
         """Take `count` blocks for the step in progress, evicting cached ones where needed.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from kvchat.errors import InvalidArgument
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.block_pool import HEADROOM_TOKENS, BlockPool, evict_saved
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.paged_sequence import PagedSequence
@@ -228,16 +229,21 @@ class PagedBookkeeping:
 
     # Room
 
-    def shrink(self, sequence: SequenceId, wanted: int) -> int:
+    def shrink(self, sequence: SequenceId, wanted: int | BlockCounts) -> int:
         """Give up blocks of an idle sequence, tail first, until `wanted` are available.
 
+        wanted  of each layer group, or of every one the same number
+
         Returns the new length. A sequence with a window gives up everything, since it cannot
-        continue without its last positions.
+        continue without its last positions; what of it is published stays cached, in groups that
+        have room as well.
         """
+        if isinstance(wanted, int):
+            wanted = BlockCounts([wanted] * len(self.pools))
         state = self._at_rest(sequence)
         is_windowed = any(visible.window for visible in self._visible_sets(state))
         dropped = 0
-        while state.length and self.num_available < wanted:
+        while state.length and not wanted.fits(self.available):
             last = (state.length - 1) // self.block_size * self.block_size
             dropped += self._cut(state, 0 if is_windowed else last)
         if dropped:
@@ -270,6 +276,34 @@ class PagedBookkeeping:
         Counts a copy of the last block where it cannot be written in place.
         """
         return self._sequences[sequence].blocks_for(count)
+
+    def blocks_by_group(self, sequence: SequenceId, count: int) -> BlockCounts:
+        """Return how many blocks `count` more tokens would take in one step; see `blocks_for`."""
+        return self._sequences[sequence].blocks_by_group(count)
+
+    def blocks_to_hold(self, sequence: SequenceId, count: int) -> BlockCounts:
+        """Return how many blocks a sequence must get until it has `count` more tokens.
+
+        Fewer than those tokens take at once where a window gives blocks back on the way.
+        """
+        state = self._sequences[sequence]
+        return state.blocks_to_hold(count, self._visible_sets(state))
+
+    def most_blocks(self, sequence: SequenceId, num_tokens: int) -> BlockCounts:
+        """Return how many blocks a sequence holds alone while it grows to `num_tokens`."""
+        full = -(-num_tokens // self.block_size)
+        limits = [seen.most_blocks(self.block_size) for seen in self.visible_sets_of(sequence)]
+        return BlockCounts(full if most is None else min(full, most) for most in limits)
+
+    @property
+    def available(self) -> BlockCounts:
+        """Free and cached blocks of each layer group."""
+        return BlockCounts(pool.num_available for pool in self.pools)
+
+    @property
+    def size(self) -> BlockCounts:
+        """All blocks of each layer group."""
+        return BlockCounts(pool.num_blocks for pool in self.pools)
 
     @property
     def num_available(self) -> int:

@@ -28,7 +28,7 @@ from kvchat.kv.paged_attention import paged_attention
 from kvchat.kv.paged_bookkeeping import PagedBookkeeping
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.paged_step import PagedStep
-from kvchat.kv.pool_budget import split_pool
+from kvchat.kv.pool_budget import PoolShape, split_pool
 from kvchat.kv.pool_view import GroupCounts, PoolView
 from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, SequenceId, VisibleSet
 from kvchat.kv.step import Step, StepRow
@@ -99,10 +99,14 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             raise InvalidArgument("A cache is given either pool_bytes or num_blocks.")
         counts = [num_blocks or 0] * len(spec.groups)
         if pool_bytes is not None:
-            sizes = [block_size * g.bytes_per_token(dtype.itemsize, kv_dtype) for g in spec.groups]
-            counts = split_pool(
-                spec.groups, sizes, pool_bytes, block_size, max_sequences=max_sequences
+            shape = PoolShape.of(
+                spec,
+                dtype.itemsize,
+                kv_dtype,
+                block_size=block_size,
+                max_sequences=max_sequences,
             )
+            counts = split_pool(shape, pool_bytes)
         return cls(
             spec,
             counts,

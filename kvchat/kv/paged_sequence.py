@@ -7,6 +7,7 @@ group see is passed in, one VisibleSet per table. Plain Python, no tensors.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
 from kvchat.kv.spec import VisibleSet
@@ -103,18 +104,40 @@ class PagedSequence:
         return released
 
     def blocks_for(self, count: int) -> int:
-        """Return how many blocks `count` more tokens would take, in the layer group of most.
+        """Return how many blocks `count` more tokens would take, in the layer group of most."""
+        return max(self.blocks_by_group(count))
+
+    def blocks_by_group(self, count: int) -> BlockCounts:
+        """Return how many blocks `count` more tokens would take if they came in one step.
 
         Counts a copy of the last block where it cannot be written in place.
         """
         needed = -(-(self.length + count) // self.block_size)
         has_open_tail = self.length % self.block_size != 0
-        return max(
+        return BlockCounts(
             needed
             - len(table.blocks)
             + (has_open_tail and not table.pool.is_writable(table.blocks[-1]))
             for table in self.tables
         )
+
+    def blocks_to_hold(self, count: int, visible_sets: Sequence[VisibleSet]) -> BlockCounts:
+        """Return how many blocks the sequence must get until it has `count` more tokens.
+
+        Like `blocks_by_group`, but behind a window blocks are given back while tokens come a few at
+        a time, so no more is needed than the sinks and the blocks over which the window can lie.
+        """
+        needs = []
+        for need, table, visible in zip(
+            self.blocks_by_group(count), self.tables, visible_sets, strict=True
+        ):
+            most = visible.most_blocks(self.block_size)
+            if most is not None:
+                # What others hold as well is not given back when this sequence lets go.
+                own = sum(1 for block in table.blocks if table.pool.is_private(block))
+                need = min(need, max(0, most - own))
+            needs.append(need)
+        return BlockCounts(needs)
 
 
 def chain_key(

@@ -106,6 +106,15 @@ class VisibleSet:
             return range(0)
         return range(-(-self.sinks // block_size), self.first_recent(length) // block_size)
 
+    def most_blocks(self, block_size: int) -> int | None:
+        """Return the most blocks a sequence holds while tokens come singly; None: no limit.
+
+        The sinks, and the blocks over which a window can lie, the next token's own included.
+        """
+        if self.window is None:
+            return None
+        return -(-self.sinks // block_size) + (self.window + block_size - 2) // block_size + 1
+
     def chunk_limit(self, length: int, wanted: int) -> int:
         """Return how many of `wanted` tokens may follow `length` others in one step.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from kvchat.errors import fault
 from kvchat.kv.block_bytes import array_layout, export_blocks, import_block
+from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.block_table import HOLE
 from kvchat.kv.cache import SequenceId
 from kvchat.kv.paged_cache import PagedKVCache
@@ -71,9 +72,9 @@ class StagedRestore:
             raise
 
     @staticmethod
-    def num_taken(cache: PagedKVCache, prefix: StoredPrefix, found: FoundBlocks) -> int:
-        """Return how many blocks a restore takes, in the layer group of most."""
-        return max(
+    def num_taken(cache: PagedKVCache, prefix: StoredPrefix, found: FoundBlocks) -> BlockCounts:
+        """Return how many blocks a restore takes in each layer group."""
+        return BlockCounts(
             sum((needed.key, group) in found for needed in prefix.needed)
             for group in range(len(cache.pools))
         )

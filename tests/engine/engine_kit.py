@@ -114,7 +114,7 @@ def run(engine: Engine, max_steps: int = 20_000) -> None:
 
 
 def make_engine(
-    num_blocks: int = 64,
+    num_blocks: int | Sequence[int] = 64,
     block_size: int = 4,
     *,
     model: Model | None = None,

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from kvchat.engine.engine import Engine
 from kvchat.engine.request import FinishReason
+from kvchat.kv.spec import VisibleSet
 from kvchat.sampling_params import SamplingParams
 from tests.engine.engine_kit import (
     VOCAB_SIZE,
@@ -204,9 +205,13 @@ class Program:
         size = cache.block_size
         num_tokens = len(reader.request.token_ids) + len(reader.tokens)
         needed = num_tokens // size + 1 if not reader.tokens else (num_tokens - 1) // size + 1
-        if chat.window is not None:
-            needed = min(needed, chat.sinks // size + (chat.window + size - 2) // size + 1)
-        assert needed > cache.num_blocks
+        is_too_large = False
+        for group, pool in zip(cache.spec.groups, cache.pools, strict=True):
+            seen, most = VisibleSet(chat.window, chat.sinks).within(group.window), needed
+            if seen.window is not None:
+                most = min(needed, seen.sinks // size + (seen.window + size - 2) // size + 1)
+            is_too_large |= most > pool.num_blocks
+        assert is_too_large
 
     def _any_idle(self) -> str | None:
         idle = [name for name, chat in self.chats.items() if chat.reader is None]

@@ -32,8 +32,10 @@ from tests.engine.programs import Program
 def hash_program(seed: int) -> Program:
     print(f"KVCHAT_SEED={seed}")
     rng = random.Random(seed)
+    sizes = [8, 9, 12, 20, 60, 200]
+    size = rng.choice(sizes)
     engine = make_engine(
-        num_blocks=rng.choice([8, 9, 12, 20, 60, 200]),
+        num_blocks=[size, rng.choice([size, rng.choice(sizes)])],
         block_size=rng.choice([1, 4, 8, 32]),
         budget=rng.choice([3, 16, 64, 512]),
         max_rows=rng.choice([1, 2, 4, 32]),

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from kvchat.engine.engine import Engine
 from kvchat.engine.request import FinishReason
 from kvchat.engine.sequence import SequenceState
 from kvchat.hash_model import HashModel
@@ -11,6 +12,7 @@ from kvchat.sampling_params import SamplingParams
 from tests.engine.engine_kit import (
     VOCAB_SIZE,
     HashOracle,
+    Reader,
     ask,
     make_engine,
     random_tokens,
@@ -172,3 +174,87 @@ def test_the_last_used_idle_sequence_keeps_its_blocks_longest() -> None:
     computed = {stats.owner: stats.num_computed_tokens for stats in engine.stats()}
     assert computed["a"] == computed["c"] == 11
     assert computed["b"] < 11
+
+
+# Layer groups of different sizes: the second one sees the last 33 tokens, 9 or 10 blocks of 4.
+
+
+def start(engine: Engine, lengths: dict[str, int], max_tokens: int = 20) -> dict[str, Reader]:
+    """Ask in chats of so many tokens, each of another text."""
+    sampling = SamplingParams(temperature=0.0, max_tokens=max_tokens)
+    readers = {}
+    for name, length in lengths.items():
+        engine.open(name)
+        readers[name] = ask(engine, name, random_tokens(random.Random(name), length), sampling)
+    return readers
+
+
+def assert_solo_words(readers: dict[str, Reader]) -> None:
+    for reader in readers.values():
+        expected = solo_tokens(reader.request.token_ids, reader.request.sampling)
+        assert reader.tokens == expected
+
+
+@pytest.mark.parametrize(("num_blocks", "full"), [((100, 20), 1), ((30, 100), 0)])
+def test_streams_finish_where_only_one_layer_group_is_full(
+    num_blocks: tuple[int, int], full: int
+) -> None:
+    engine = make_engine(num_blocks=num_blocks)
+    readers = start(engine, dict.fromkeys("abcd", 30))
+    least = list(num_blocks)
+    while engine.has_work:
+        engine.step()
+        engine.cache.check_integrity()
+        for index, pool in enumerate(engine.cache.pools):
+            least[index] = min(least[index], pool.num_free)
+    assert least[full] == 0 < least[1 - full]
+    assert_solo_words(readers)
+
+
+def test_a_long_prompt_runs_in_the_least_group_that_holds_the_window_of_its_layers() -> None:
+    engine = make_engine(num_blocks=(26, 9))
+    readers = start(engine, {"a": 95}, max_tokens=6)
+    run(engine)
+    assert_solo_words(readers)
+    smaller = make_engine(num_blocks=(26, 8))
+    (refused,) = start(smaller, {"a": 95}).values()
+    assert refused.error is not None and "9 blocks" in refused.error and "has 8" in refused.error
+    (refused,) = start(make_engine(num_blocks=(23, 9)), {"a": 95}).values()
+    assert refused.error is not None and "24 blocks" in refused.error and "has 23" in refused.error
+
+
+def test_a_prompt_waits_for_room_in_the_group_that_lacks_it() -> None:
+    engine = make_engine(num_blocks=(200, 20), budget=512)
+    readers = start(engine, {"a": 40, "b": 40, "c": 3})
+    engine.step()
+    states = [stats.state for stats in engine.stats()]
+    # Two windows of 9 blocks, one block each to grow and the watermark are more than there is.
+    assert states[0] is SequenceState.DECODE
+    assert states[1:] == [SequenceState.WAITING] * 2
+    run(engine)
+    assert engine.num_preemptions == 0
+    assert_solo_words(readers)
+
+
+def test_a_chunk_becomes_smaller_before_a_stream_is_preempted_for_a_window() -> None:
+    engine = make_engine(num_blocks=(200, 26), budget=512)
+    readers = start(engine, {"a": 20, "b": 160}, max_tokens=12)
+    engine.step()
+    engine.step()
+    # All 40 blocks of the prompt would never fit, but its window does.
+    assert all(stats.state is not SequenceState.WAITING for stats in engine.stats())
+    run(engine)
+    assert engine.num_preemptions == 0
+    assert_solo_words(readers)
+
+
+def test_room_in_a_full_group_comes_from_the_chat_used_longest_ago() -> None:
+    engine = make_engine(num_blocks=(200, 30), budget=64)
+    start(engine, dict.fromkeys("abc", 38), max_tokens=1)
+    run(engine)
+    start(engine, {"new": 38}, max_tokens=1)
+    run(engine)
+    computed = {stats.owner: stats.num_computed_tokens for stats in engine.stats()}
+    # A window goes as a whole; what it held in the other group stays cached.
+    assert computed == {"a": 0, "b": 38, "c": 38, "new": 38}
+    assert engine.cache.pools[0].num_cached == 9
