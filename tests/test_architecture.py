@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, str] = {
     "tui": "runtime session settings paths sampling_params clean_text"
     " durable_files untrusted log_output",  # attached files, the editor's file, exports, the log
     "print_mode": "runtime session settings sampling_params clean_text",
-    "bench": "tui runtime engine model kv device sampling_params hash_model",
+    "bench": "tui runtime engine model kv device sampling_params hash_model paths",
     "doctor": "runtime engine model kv device sampling_params hash_model",
     "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
     "train": "model kv text device training_corpus training_export durable_files",

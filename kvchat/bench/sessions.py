@@ -1,9 +1,10 @@
-"""`kvchat bench sessions`: what a restart costs, with saved keys and values and without.
+"""`kvchat bench sessions`: how soon a cold chat answers, with saved keys and values and without.
 
 A chat of about 2,000 tokens is spoken once and saved. Then, in turns: kvchat starts on a copy of
-that directory, and on a copy without the saved files; the time from `send` to the first text is
-taken, model already loaded. The answers must be the same. The ratio is the median of the rounds'
-ratios, since two neighboring runs see the same machine. The last line is one JSON object.
+that directory, and on a copy without the saved files. Another chat says a word first, so that the
+engine runs; then the time from `send` in the cold chat to its first text is taken. Both must answer
+the same, or nothing is reported. Files are in the memory of the system, as after a restart of
+kvchat and not of the machine. The ratio is that of the medians; the last line is one JSON object.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
+from kvchat.bench.measure import Comparison, machine, spread
+from kvchat.errors import InvalidArgument
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 
@@ -25,6 +27,7 @@ LINE = "The river runs past the old mill, and in the morning the boats go down t
 QUESTION = "And then?"
 SAMPLING = SamplingParams(temperature=0.0, max_tokens=8)
 TURN_TOKENS = 200
+BUNDLED = "bundled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,50 +56,91 @@ def main(arguments: Sequence[str]) -> int:
         prog="kvchat bench sessions", description="Measure a restart with and without saved KV."
     )
     parser.add_argument("-m", "--model", metavar="DIR", help="a model folder; default: bundled")
+    parser.add_argument(
+        "--shape",
+        default=BUNDLED,
+        help="1b: random weights in the shape of a model of 1.1 billion parameters, which takes"
+        " 5 GB of disk and memory, and minutes",
+    )
     parser.add_argument("--tokens", type=int, default=1950, help="length of the chat")
     parser.add_argument("--rounds", type=int, default=5, help="starts of each kind")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--weights", default="auto", help="precision, as in kvchat --weights")
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        raise InvalidArgument(f"--rounds is {options.rounds}, but it must be at least 1.")
     with tempfile.TemporaryDirectory(prefix="kvchat-bench-") as directory:
+        if options.shape != BUNDLED:
+            options.model = _random_model(Path(directory) / options.shape, options)
         return _run(Path(directory), options)
+
+
+def _random_model(folder: Path, options: argparse.Namespace) -> Path:
+    import torch
+
+    from kvchat.bench.random_model import SHAPES, write_random_model
+    from kvchat.paths import bundled_model_dir
+
+    if options.shape not in SHAPES:
+        shapes = ", ".join([BUNDLED, *SHAPES])
+        raise InvalidArgument(f"--shape is {options.shape!r}, but it must be one of: {shapes}.")
+    dtype = torch.bfloat16 if options.weights == "bf16" else torch.float32
+    num_parameters = write_random_model(folder, options.shape, bundled_model_dir(), dtype)
+    print(f"random weights, {num_parameters / 1e6:.0f} million of them")
+    return folder
 
 
 def _run(directory: Path, options: argparse.Namespace) -> int:
     first = directory / "first"
     saved = _speak(first, options)
-    restored, computed = [], []
+    restored: list[Start] = []
+    computed: list[Start] = []
     for number in range(options.rounds):
         restored.append(_start(_copy(first, directory / f"with {number}", True), options))
         computed.append(_start(_copy(first, directory / f"without {number}", False), options))
-    answers = {start.answer for start in restored + computed}
-    ratio = median(
-        slow.seconds / quick.seconds for quick, slow in zip(restored, computed, strict=True)
+        if restored[-1].answer != computed[-1].answer:
+            print(f"the answers differ: {restored[-1].answer!r}, {computed[-1].answer!r}")
+            print(json.dumps({"bench": "sessions", "equal_answers": False}))
+            return 1
+    times = Comparison(
+        tuple(start.seconds for start in restored), tuple(start.seconds for start in computed)
     )
+    where = machine()
+    print(f"{where['processor']}, {where['num_cpus']} processors, load {where['load']}")
     print(f"chat of {saved.num_tokens} tokens, {saved.num_files} files of {saved.num_bytes} bytes")
     print(f"waiting for the disk after the last turn: {1000 * saved.wait_seconds:.1f} ms\n")
-    print(f"{'first message after a start':30} {'computed':>9} {'first text':>11}")
-    for name, starts in (("with saved keys and values", restored), ("without them", computed)):
-        seconds = median(start.seconds for start in starts)
-        print(f"{name:30} {starts[-1].num_computed_tokens:9} {1000 * seconds:8.1f} ms")
-    print(f"\nratio {ratio:.1f}; the answers are {'equal' if len(answers) == 1 else 'DIFFERENT'}\n")
+    print(f"{'first message of a cold chat':28} {'computed':>9}  from send to first text")
+    for name, starts, seconds in (
+        ("with saved keys and values", restored, times.quick),
+        ("without them", computed, times.slow),
+    ):
+        print(f"{name:28} {starts[-1].num_computed_tokens:9}  {spread(seconds, ' ms', 1000)}")
+    print(f"\nratio {times.ratio:.1f}; in single rounds {spread(times.rounds, '')}")
+    print("the answers are equal\n")
     document = {
         "bench": "sessions",
+        "shape": options.shape,
         "num_tokens": saved.num_tokens,
         "num_files": saved.num_files,
         "num_bytes": saved.num_bytes,
         "save_wait_seconds": saved.wait_seconds,
-        "restored_seconds": [start.seconds for start in restored],
-        "computed_seconds": [start.seconds for start in computed],
+        "restored_seconds": times.quick,
+        "computed_seconds": times.slow,
         "restored_computed_tokens": restored[-1].num_computed_tokens,
-        "ratio": ratio,
-        "equal_answers": len(answers) == 1,
+        "computed_computed_tokens": computed[-1].num_computed_tokens,
+        "ratio": times.ratio,
+        "round_ratios": times.rounds,
+        "equal_answers": True,
+        "machine": where,
     }
     print(json.dumps(document))
-    return 0 if len(answers) == 1 else 1
+    return 0
 
 
 def _open(directory: Path, options: argparse.Namespace) -> ChatRuntime:
-    runtime = ChatRuntime(options.model, data_dir=directory, threads=options.threads)
+    runtime = ChatRuntime(
+        options.model, data_dir=directory, threads=options.threads, weights=options.weights
+    )
     runtime.stats()  # waits for the model
     return runtime
 
@@ -131,10 +175,13 @@ def _copy(source: Path, target: Path, with_files: bool) -> Path:
 
 
 def _start(directory: Path, options: argparse.Namespace) -> Start:
-    """Open a directory and say one thing in its chat."""
+    """Open a directory, let another chat talk, then say one thing in the cold one."""
     with _open(directory, options) as runtime:
         (chat,) = runtime.sessions()
         assert chat.messages  # the text is read before the clock starts
+        other = runtime.new_session(window=None)
+        other.send("Good morning.", SAMPLING).wait()
+        other.save()
         started = perf_counter()
         reply = chat.send(QUESTION, SAMPLING)
         next(iter(reply), "")

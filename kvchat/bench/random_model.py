@@ -1,0 +1,107 @@
+"""A model folder of a known shape with random weights: real in all but what it says.
+
+For benchmarks of sizes that nobody wants to download: time and memory do not depend on the values
+of weights. It takes the bundled tokenizer, so only that many tokens can be said.
+"""
+
+import json
+import math
+import shutil
+import struct
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kvchat.model.config import ModelConfig
+from kvchat.model.transformer import Transformer
+
+SHAPES: dict[str, dict[str, int]] = {
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "head_dim": 64,
+        "vocab_size": 32000,
+        "max_position_embeddings": 2048,
+    },
+    "tiny": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "vocab_size": 5000,
+        "max_position_embeddings": 2048,
+    },
+}
+"""1b is the shape of TinyLlama, 1.1 billion parameters; tiny is for trying the benchmark out."""
+
+
+def write_random_model(
+    folder: Path, shape: str, tokenizer_folder: Path, dtype: torch.dtype = torch.float32
+) -> int:
+    """Write config, tokenizer and weights of a shape; return the number of parameters.
+
+    Takes the memory of one tensor at a time. Rows of the output matrix that have no token are zero,
+    so that greedy decoding never says what the tokenizer does not know.
+    """
+    folder.mkdir(parents=True)
+    for name in ("tokenizer.model", "tokenizer_config.json", "generation_config.json"):
+        shutil.copy(tokenizer_folder / name, folder / name)
+    document = json.loads((tokenizer_folder / "config.json").read_text())
+    num_known = document["vocab_size"]
+    names = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+    document |= SHAPES[shape] | {"tie_word_embeddings": False, "torch_dtype": names[dtype]}
+    (folder / "config.json").write_text(json.dumps(document))
+    with torch.device("meta"):
+        model = Transformer(ModelConfig.from_json(document))
+    shapes = {
+        name if name.startswith("lm_head") else f"model.{name}": tuple(parameter.shape)
+        for name, parameter in model.named_parameters()
+    }
+    header, path = _header(shapes, dtype), folder / "model.safetensors"
+    num_bytes = len(header) + model_size(shapes) * dtype.itemsize
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(num_bytes)
+    mapped = torch.from_file(str(path), shared=True, size=num_bytes, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    at = len(header)
+    for name, size in shapes.items():
+        tensor = _random(size, generator)
+        if name == "lm_head.weight":
+            tensor[num_known:] = 0
+        values = tensor.to(dtype).flatten().view(torch.uint8)
+        mapped[at : at + len(values)] = values
+        at += len(values)
+    return model_size(shapes)
+
+
+def model_size(shapes: dict[str, tuple[int, ...]]) -> int:
+    """Return the number of parameters of these shapes."""
+    return sum(torch.Size(size).numel() for size in shapes.values())
+
+
+def _random(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return weights whose products neither grow nor vanish; vectors are norms, near one."""
+    if len(size) == 1:
+        return torch.ones(size)
+    return torch.randn(size, generator=generator) / math.sqrt(size[-1])
+
+
+def _header(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
+    """Return the header of a safetensors file with these tensors one after the other."""
+    names = {torch.float32: "F32", torch.bfloat16: "BF16"}
+    entries: dict[str, object] = {}
+    at = 0
+    for name, size in shapes.items():
+        end = at + torch.Size(size).numel() * dtype.itemsize
+        entries[name] = {"dtype": names[dtype], "shape": size, "data_offsets": (at, end)}
+        at = end
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 64)
+    return struct.pack("<Q", len(text)) + text
