@@ -102,6 +102,28 @@ class Conversation:
         """Grows with use: when the runtime started, the highest was the last one used."""
         return self._row.use_order
 
+    def token_ranges(self) -> dict[str, range]:
+        """Return the token positions of each message from the root to the tip."""
+        with self._host.lock:
+            nodes = self._nodes()
+            ranges = {}
+            for node, end in zip(nodes, path_lengths(nodes), strict=True):
+                is_rewriting = bool(node.token_ids) and node.token_ids[0] < 0
+                ranges[node.id] = range(end - len(node.token_ids) + is_rewriting, end)
+            return ranges
+
+    def token_texts(self, message_id: str) -> tuple[str, ...]:
+        """Return what each token of a message on the path adds to the text.
+
+        Marks of the template add nothing, and a character of several tokens belongs to its last.
+        Waits for the tokenizer. Raises InvalidArgument for a message that is not on the path.
+        """
+        with self._host.lock:
+            found = [node.token_ids for node in self._nodes() if node.id == message_id]
+        if not found:
+            raise InvalidArgument("This message is not part of the session as it stands.")
+        return self._host.token_texts([each for each in found[0] if each >= 0])
+
     @property
     def messages(self) -> tuple[Message, ...]:
         """Messages from the root to the tip, a streaming reply included."""

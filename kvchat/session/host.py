@@ -137,6 +137,11 @@ class SessionHost:
         """Return the text of generated token ids."""
         return self._prompts.voice().writer.tokenizer.decode(token_ids)
 
+    def token_texts(self, token_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return what each token adds to their text; '' for marks and parts of a character."""
+        detokenizer = self._prompts.voice().writer.tokenizer.detokenizer()
+        return tuple(detokenizer.push(token_id) for token_id in token_ids)
+
     def num_fixed_tokens(self, row: SessionRow) -> int:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""
         return self._prompts.num_fixed_tokens(row.system) or 0

@@ -31,6 +31,8 @@ def back(chat: "ChatScreen", _args: str) -> None:
         chat.hints.close()
     elif chat.transcript.cursor is not None:
         chat.leave_cursor()
+    elif chat.transcript.has_marks:
+        chat.transcript.mark_text(())
     elif chat.view is not None and (chat.view.is_running or chat.view.waiting_prompts):
         stop(chat, "")
     elif chat.pressed_again("escape", ESCAPE_SECONDS):
@@ -115,16 +117,21 @@ def follow(chat: "ChatScreen", _args: str) -> None:
 
 
 def next_area(chat: "ChatScreen", _args: str) -> None:
-    """Go between the prompt and the messages."""
-    if chat.transcript.cursor is None:
+    """Go from the prompt to the messages, the block panel and back."""
+    panel = chat.blocks.panel
+    if panel is not None and panel.has_focus:
+        chat.leave_cursor()
+    elif chat.transcript.cursor is None:
         start_cursor(chat, "")
+    elif panel is not None:
+        chat.transcript.set_cursor(None)
+        panel.focus()
+        if chat.view is not None:
+            chat.blocks.state.start(chat.view.session.id)
+        chat.blocks.moved()
+        chat.draw_footer()
     else:
         chat.leave_cursor()
-
-
-def toggle_blocks(chat: "ChatScreen", _args: str) -> None:
-    """Show or hide the block panel."""
-    chat.toggle_blocks()
 
 
 def toggle_sidebar(chat: "ChatScreen", _args: str) -> None:

@@ -13,6 +13,8 @@ from kvchat.tui import actions
 from kvchat.tui import message_actions as messages
 from kvchat.tui import prompt_actions as prompt
 from kvchat.tui import session_actions as sessions
+from kvchat.tui.block_actions import show_blocks
+from kvchat.tui.block_commands import BLOCK_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
 from kvchat.tui.completion import one_of, path_after
 
@@ -79,8 +81,8 @@ COMMANDS: tuple[Command, ...] = (
             slash="window", args="[N|off] [sinks=S]"),
     Command("message.copy_reply", "Copy the last reply", messages.copy_reply, slash="copy",
             args="[n] [code]"),
-    Command("view.blocks", "Block panel on, off", actions.toggle_blocks, keys=("f3",),
-            slash="blocks", footer="blocks"),
+    Command("view.blocks", "Block panel, whole screen, off", show_blocks, keys=("f3",),
+            slash="blocks", args="[map|lanes|time]", footer="blocks"),
     Command("view.sidebar", "Sidebar on, off", actions.toggle_sidebar, keys=("f4",)),
     Command("view.theme", "Dark or light theme", actions.switch_theme, slash="theme",
             args="[dark|light]", complete=one_of("dark", "light")),
@@ -136,12 +138,15 @@ COMMANDS: tuple[Command, ...] = (
             where="message", footer="rewind", in_palette=False),
     Command("message.retry_here", "Another reply", messages.retry_here, keys=("r",),
             where="message", footer="retry", in_palette=False),
+    Command("message.blocks", "Light its blocks", messages.light_blocks, keys=("b",),
+            where="message", in_palette=False),
     Command("message.previous_sibling", "Previous version", messages.previous_sibling,
             keys=("left",), where="message", in_palette=False),
     Command("message.next_sibling", "Next version", messages.next_sibling, keys=("right",),
             where="message", shown_keys="→", in_palette=False),
     Command("message.undo", "Undo", sessions.undo, keys=("u",), where="message", footer="undo",
             in_palette=False),
+    *BLOCK_COMMANDS,
 )  # fmt: skip
 
 
@@ -172,7 +177,7 @@ class Registry:
             for word in (command.slash, *command.aliases)
         }
         self._check_keys()
-        order: dict[Where, int] = {"message": 0, "prompt": 1, "chat": 2}
+        order: dict[Where, int] = {"message": 0, "blocks": 0, "prompt": 1, "chat": 2}
         self._by_key: dict[str, list[Command]] = {}
         for command in sorted(self.commands, key=lambda each: order[each.where]):
             for key in command.keys:
@@ -248,6 +253,14 @@ class Registry:
             pairs[:0] = [("j k", "move"), ("← →", "versions")]
             pairs.sort(key=lambda pair: pair[1] == "back")
         return pairs
+
+    def blocks_footer(self) -> list[tuple[str, str]]:
+        """Return keys and short words for the footer of the views of the pool."""
+        return [
+            (command.shown_keys or display_key(command.keys[0]), command.footer)
+            for command in self.commands
+            if command.where == "blocks" and command.footer and command.keys
+        ]
 
 
 def _no_such(name: str, known: set[str], what: str, prefix: str = "") -> str:

@@ -5,6 +5,8 @@ No meaning stands in colour alone, so each mark is also a different character.
 
 from dataclasses import dataclass
 
+from kvchat.tui.cells import Line
+
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -41,6 +43,10 @@ class Glyphs:
     meter_full: str = "▓"
     meter_empty: str = "░"
     minus: str = "−"
+    tee: str = "├"
+    nothing: str = "–"
+    sparks: str = "▁▂▃▄▅▆▇█"
+    """Bars from low to high."""
 
 
 UNICODE = Glyphs()
@@ -74,4 +80,20 @@ ASCII = Glyphs(
     meter_full="#",
     meter_empty="-",
     minus="-",
+    tee="|",
+    nothing="-",
+    sparks="_.,-=+*#",
 )
+_TO_ASCII = str.maketrans(
+    {
+        "·": "-", "–": "-", "−": "-", "“": '"', "”": '"', "…": "~", "→": ">", "←": "<", "↑": "^",
+        "↓": "v", "⏎": "enter", "×": "x",
+    }
+)  # fmt: skip
+
+
+def plain(lines: list[Line], glyphs: Glyphs) -> list[Line]:
+    """Return lines with the signs of our own sentences in ASCII, where that is wanted."""
+    if glyphs is not ASCII:
+        return lines
+    return [tuple((text.translate(_TO_ASCII), style) for text, style in line) for line in lines]

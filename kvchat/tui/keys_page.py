@@ -10,6 +10,7 @@ _PLACES: tuple[tuple[Where, str], ...] = (
     ("chat", "Everywhere"),
     ("prompt", "In the prompt"),
     ("message", "On a message"),
+    ("blocks", "In the views of the pool"),
 )
 _BEGINNING = """\
 # Keys and commands

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kvchat.errors import InvalidArgument
+from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import shorten
 from kvchat.tui.clipboard import copy_text
 from kvchat.tui.figures import token_count
@@ -190,6 +190,24 @@ def fork_here(chat: "ChatScreen", _args: str) -> None:
         chat.leave_cursor()
         chat.show_session(view)
         chat.notice(f"{view.session.tag} goes on from that message of {source.session.tag}.")
+
+    _with_message(chat, do)
+
+
+def light_blocks(chat: "ChatScreen", _args: str) -> None:
+    """Light the blocks that hold the message under the cursor; without a panel, in lanes."""
+
+    def do(message: "Message") -> None:
+        view, feed = shown_view(chat), chat.blocks
+        if feed.panel is None:
+            feed.open("lanes")
+        if not feed.light(view, message.id):
+            raise KVChatError("The blocks of this message are not known yet.")
+        lit = feed.state.lit
+        if lit is not None and feed.screen is None:
+            first, last = lit[1].start + 1, lit[1].stop
+            which = f"#{first}" if first == last else f"#{first} to #{last}"
+            chat.notice(f"Its blocks are lit: {view.session.tag} {which}; f3 shows them in lanes.")
 
     _with_message(chat, do)
 

@@ -32,6 +32,8 @@ class ReplyFeed:
         self._ticks = 0
         self._stride = 1
         self._cpu_mark = (0.0, 0.0)
+        self.ui_share = 0.0
+        """The part of a core that the screen took in the last second."""
 
     def watch(self, reply: "Reply") -> None:
         """Have the first text and the end of a reply drawn at once, not at the next tick."""
@@ -63,7 +65,7 @@ class ReplyFeed:
         last_wall, last_cpu = self._cpu_mark
         if wall - last_wall < 1.0:
             return
-        share = (cpu - last_cpu) / (wall - last_wall)
+        share = self.ui_share = (cpu - last_cpu) / (wall - last_wall)
         self._cpu_mark = (wall, cpu)
         if share > MAX_UI_SHARE:
             self._stride = min(self._stride * 2, 4)

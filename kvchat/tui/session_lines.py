@@ -9,8 +9,6 @@ from kvchat.tui.figures import token_count
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.safe import safe_line
 from kvchat.tui.themes import NUM_HUES
-from kvchat.tui.widgets.block_map import Owner
-from kvchat.tui.widgets.block_panel import SessionRow
 from kvchat.tui.widgets.sidebar import SessionLine
 
 if TYPE_CHECKING:
@@ -63,19 +61,3 @@ def state_words(view: SessionView, status: "RuntimeStatus") -> tuple[str, str]:
     if name in ("PREFILL", "WAITING"):
         return waiting_words(view) + line, "accent"
     return "ready", "dim"
-
-
-def block_row(view: SessionView) -> SessionRow:
-    """Return what the block panel says."""
-    session, name = view.session, view.state_name
-    stats = session.stats()
-    prompt = stats.num_cached_tokens + stats.num_prefilled_tokens
-    speed = {"PREFILL": "read", "WAITING": "wait", "LOADING": "load"}.get(name, "")
-    if name == "STREAMING":
-        speed = f"{stats.decode_tokens_per_second:.1f}"
-    return SessionRow(
-        title_of(session),
-        Owner(session.tag, session.hue_index % NUM_HUES, name in ("STREAMING", "PREFILL")),
-        f"{100 * stats.num_cached_tokens // prompt}%" if prompt else "",
-        speed,
-    )

@@ -171,9 +171,22 @@ class LineStyles:
             "number": _rich(p.number),
             "call": _rich(p.call),
             "chosen": _rich(None, p.chosen_back),
-            "cached": _rich(p.dim),
+            "cached0": _rich(p.faint),
+            "cached1": _rich(p.dim),
+            "cached2": _rich(p.text),
             "free": _rich(p.faint),
+            "recent": _rich(p.accent, bold=True),
             "written": Style(bold=True, underline=True),
+            # These turn colours around, so that they stand out without any.
+            "marked": Style(reverse=True),
+            "lit": Style(bold=True, underline=True, reverse=True),
+            "at": Style(
+                color=Color.parse(p.accent),
+                bgcolor=Color.parse(p.on_hue),
+                bold=True,
+                reverse=True,
+                underline=False,
+            ),
         }
         for index, hue in enumerate(p.hues):
             self._named[f"hue{index}"] = _rich(hue)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kvchat.engine.sequence import ResumeCost
 from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionNotFound
-from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
+from kvchat.kv.pool_history import PoolSample
+from kvchat.kv.pool_view import BlockState, GroupCounts, PoolEvent, PoolView, SequenceView
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
 from kvchat.session.session import SessionState
@@ -63,6 +65,7 @@ class FakeSessionStats:
 class FakeRuntimeStats:
     tokens_per_second: float
     num_steps: int
+    resume_costs: tuple[ResumeCost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,31 @@ class FakeSession:
             node = self.runtime.nodes[node].parent_id
         return path[::-1]
 
+    def pieces(self) -> dict[str, list[str]]:
+        """What each token of each message says; two marks lead a prompt, as `_answer` counts."""
+        found = {}
+        for key in self.path():
+            node = self.runtime.nodes[key]
+            text = node.text
+            if self.reply is not None and self.reply.message_id == key:
+                text = self.reply.text
+            marks = ["", ""] if node.role == "user" else []
+            found[key] = marks + (pieces_of(text) if text else [])
+        return found
+
+    def token_ranges(self) -> dict[str, range]:
+        ranges, at = {}, 0
+        for key, pieces in self.pieces().items():
+            ranges[key] = range(at, at + len(pieces))
+            at += len(pieces)
+        return ranges
+
+    def token_texts(self, message_id: str) -> tuple[str, ...]:
+        return tuple(self.pieces()[message_id])
+
+    def save(self) -> None:
+        self.runtime.note("save", f"{self.tag} is on disk", len(self.table))
+
     @property
     def messages(self) -> tuple[FakeMessage, ...]:
         self.runtime.num_message_reads += 1
@@ -240,6 +268,7 @@ class FakeSession:
             self.reply.finish("cancelled")
 
     def fork(self, at: str | int | None = None, title: str | None = None) -> "FakeSession":
+        self.runtime.fork_places.append(at)
         tip = at if isinstance(at, str) else self.tip
         return self.runtime.add_session(
             title or f"{self.title} fork",
@@ -322,6 +351,10 @@ class FakeRuntime:
         block_size: int = 4,
     ) -> None:
         self.answers = deque(answers)
+        self.fork_places: list[str | int | None] = []
+        self.history: list[PoolSample] = []
+        self.copied: list[int] = []
+        self.now = 1_700_000_000.0
         self.current = FakeStatus(*(("loading", "loading the model") if loading else ()))
         self.prefill_steps = prefill_steps
         self.block_size = block_size
@@ -333,6 +366,10 @@ class FakeRuntime:
         self.events: deque[PoolEvent] = deque(maxlen=64)
         self.refuses: KVChatError | None = None
         self.view_wanted = False
+        self.group_index = 0
+        self.num_groups = 1
+        self.costs: dict[str, ResumeCost] = {}
+        """What `stats` says about where tokens are, where it is not all in the pool."""
         self.focused: FakeSession | None = None
         self.is_closed = False
         self.num_message_reads = 0
@@ -388,11 +425,16 @@ class FakeRuntime:
     def focus(self, session: FakeSession | None) -> None:
         self.focused = session
 
-    def want_pool_view(self, wanted: bool) -> None:
+    def want_pool_view(self, wanted: bool, group_index: int = 0) -> None:
         self.view_wanted = wanted
+        self.group_index = group_index
 
     def stats(self) -> FakeRuntimeStats:
-        return FakeRuntimeStats(82.0, self.version)
+        costs = [
+            self.costs.get(session.id) or ResumeCost(session.id, session.length, 0, 0)
+            for session in self.open_sessions
+        ]
+        return FakeRuntimeStats(82.0, self.version, tuple(costs))
 
     def close(self, timeout: float | None = None) -> None:
         self.is_closed = True
@@ -501,6 +543,12 @@ class FakeRuntime:
             num_private=numbers[2],
             num_shared=numbers[3],
             num_held=numbers[4],
+            cached=tuple(sorted(self.cached)),
+            copied=tuple(self.copied),
+            groups=(GroupCounts(len(self.counts), 65_536, *numbers),) * self.num_groups,
+            group_index=min(self.group_index, self.num_groups - 1),
+            history=tuple(self.history),
+            at=self.now,
         )
 
     def run_in_background(self, seconds_per_step: float) -> None:

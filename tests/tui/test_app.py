@@ -107,7 +107,7 @@ async def test_a_remapped_key_runs_its_command(
         before = await settle(pilot)
         await pilot.press("f3")
         ignored = await settle(pilot)
-        await pilot.press("f8")
+        await pilot.press("f8", "f8")
         after = await settle(pilot)
 
     assert " f8 blocks" in before

@@ -3,9 +3,11 @@ from typing import Any
 import pytest
 
 from kvchat.kv.pool_view import PoolView
+from kvchat.tui.block_marks import blocks_per_cell
+from kvchat.tui.block_rows import Owner
 from kvchat.tui.glyphs import UNICODE
-from kvchat.tui.widgets.block_map import Owner, blocks_per_cell, map_lines, pool_figures
-from kvchat.tui.widgets.block_panel import byte_size
+from kvchat.tui.pool_figures import byte_size, pool_figures
+from kvchat.tui.widgets.block_map import MapGrid, map_lines
 
 
 @pytest.fixture
@@ -27,7 +29,8 @@ def owners(writing: str = "") -> dict[str, Owner]:
 
 
 def drawn(view: PoolView, width: int, height: int, writing: str = "") -> list[str]:
-    lines = map_lines(view, owners(writing), width, height, UNICODE)
+    grid = MapGrid.fit(view.num_blocks, width, height)
+    lines = map_lines(view, owners(writing), grid, UNICODE)
     return ["".join(text for text, _ in line) for line in lines]
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,14 +95,19 @@ def test_keys_are_written_as_people_write_them() -> None:
 async def leave(pilot: Any) -> None:
     """Close what a command opened, and give the keys back to the prompt."""
     await pilot.pause()
-    if len(pilot.app.screen_stack) > 1:
+    while len(pilot.app.screen_stack) > 1:
         await pilot.press("escape")
     pilot.app.chat.leave_cursor()
 
 
 async def test_each_command_runs_in_an_empty_chat(
-    make_app: Make, make_runtime: Make, settle: Settle
+    make_app: Make,
+    make_runtime: Make,
+    settle: Settle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     app = make_app(make_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -115,8 +121,13 @@ async def test_each_command_runs_in_an_empty_chat(
 
 
 async def test_each_command_runs_in_a_used_chat(
-    make_app: Make, make_runtime: Make, settle: Settle
+    make_app: Make,
+    make_runtime: Make,
+    settle: Settle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     runtime = make_runtime(num_blocks=4_000)
     app = make_app(runtime)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -30,5 +30,5 @@ def test_every_row_of_a_table_has_its_columns() -> None:
 def test_the_page_shows_changed_keys() -> None:
     registry = Registry({"view.blocks": ["f8"], "app.help": []})
     page = keys_page(registry)
-    assert "| `f8` | Block panel on, off |" in page
+    assert "| `f8` | Block panel, whole screen, off |" in page
     assert "| `app.help` |" not in page and "`/help`" in page

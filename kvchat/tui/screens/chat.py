@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
+from kvchat.tui.block_feed import BlockFeed
 from kvchat.tui.chat_state import ChatState, SessionView
 from kvchat.tui.completion import completion_for
 from kvchat.tui.conversation import HINT, entries_of
@@ -19,7 +20,7 @@ from kvchat.tui.figures import session_figures
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
-from kvchat.tui.session_lines import block_row, session_line, state_words
+from kvchat.tui.session_lines import session_line, state_words
 from kvchat.tui.trash import Trash
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
 from kvchat.tui.widgets.command_hints import CommandHints
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
     from kvchat.session.session import Session
     from kvchat.tui.app import KVChatApp
+    from kvchat.tui.command import Command
 
 WIDE_CELLS = 120
 NARROW_CELLS = 60
@@ -49,13 +51,13 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.state = ChatState()
         self.trash = Trash(self)
+        self.blocks = BlockFeed(self)
         self._early_prompts: list[str] = []
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
         self._code_places: dict[str, int] = {}
         self._wants_blocks = True
         self._wants_sidebar: bool | None = None
-        self._pool_version = -1
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -138,7 +140,7 @@ class ChatScreen(Screen[None]):
         self.tabs.notify_style_update()
         self.dock.styles.height = self.dock.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
         self.prompt.styles.height = self._prompt_rows()
-        self._want_view()
+        self.blocks.want()
         self.draw_lists()
 
     def _prompt_rows(self) -> int:
@@ -148,10 +150,17 @@ class ChatScreen(Screen[None]):
     def toggle_blocks(self) -> None:
         """Show or hide the block panel."""
         self._wants_blocks = not self._wants_blocks
-        width, height = self.app.size
-        if self._wants_blocks and (width < NARROW_CELLS or height < 12):
+        if self._wants_blocks and not self.has_room_for_panel:
             self.notice("The block panel needs 60 columns and 12 rows.")
+        if not self._wants_blocks and (self.dock.has_focus or self.panel.has_focus):
+            self.prompt.focus()
         self.lay_out()
+
+    @property
+    def has_room_for_panel(self) -> bool:
+        """Whether the screen is large enough for the block panel beside a chat."""
+        width, height = self.app.size
+        return width >= NARROW_CELLS and height >= 12
 
     def toggle_sidebar(self) -> None:
         """Show or hide the sidebar."""
@@ -159,12 +168,6 @@ class ChatScreen(Screen[None]):
         if self._wants_sidebar and self.app.size.width < NARROW_CELLS:
             self.notice("The sidebar needs 60 columns.")
         self.lay_out()
-
-    def _want_view(self) -> None:
-        runtime = self.app.runtime
-        if runtime is not None:
-            runtime.want_pool_view(self.dock.display or self.panel.display)
-            self._pool_version = -1
 
     # -- commands --------------------------------------------------------------------------
 
@@ -175,12 +178,18 @@ class ChatScreen(Screen[None]):
         """
         on_message = self.transcript.has_focus and self.transcript.cursor is not None
         places = ("message", "chat") if on_message else ("prompt", "chat")
+        if self.dock.has_focus or self.panel.has_focus:
+            places = ("blocks", "chat")
         for command in self.app.registry.for_key(key):
             if command.where in places and command.applies(self, key):
                 args = key.rpartition("+")[2] if command.id == "session.go" else ""
                 run_command(self, command, args)
                 return True
         return False
+
+    def run(self, command: "Command") -> None:
+        """Run a command; what it refuses becomes a sentence."""
+        run_command(self, command, "")
 
     def on_key(self, event: events.Key) -> None:
         """Take keys while nothing has the focus, as after the window was too small."""
@@ -203,6 +212,9 @@ class ChatScreen(Screen[None]):
         """
         is_error = style == "error"
         is_long = cell_len(sentence) + 2 > self.status.size.width
+        if self.blocks.screen is not None:
+            self.blocks.tell(sentence, style, seconds)
+            return
         if (is_error or whole) and is_long and self.footer.display:
             self.app.notify(safe_line(sentence), severity="error" if is_error else "information")
             return
@@ -268,7 +280,7 @@ class ChatScreen(Screen[None]):
     ) -> None:
         """Show the `first` session, else the one used last, and send what was typed early."""
         self.state.refresh(runtime)
-        self._want_view()
+        self.blocks.want()
         last = max(self.state.listed, key=lambda view: view.session.use_order, default=None)
         if first is not None:
             last = self.view_of(first)
@@ -376,19 +388,23 @@ class ChatScreen(Screen[None]):
         self.footer.show(self.app.registry.footer("message" if on_message else "chat", is_running))
 
     def draw_blocks(self) -> None:
-        """Give the panel the latest view, when there is a newer one."""
-        runtime = self.app.runtime
-        panel = self.dock if self.dock.display else self.panel
-        if runtime is None or not panel.display:
-            return
-        view = runtime.pool_view()
-        rows = {key: block_row(each) for key, each in self.state.views.items()}
-        panel.show(view, rows)
-        if panel is self.dock:
-            width, height = self.app.size
-            wanted = panel.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
-            if panel.size.height != wanted:
-                panel.styles.height = wanted
+        """Give whoever shows the pool the latest view."""
+        self.blocks.draw()
+
+    def fit_dock(self) -> None:
+        """Give the dock the rows its map needs."""
+        width, height = self.app.size
+        wanted = self.dock.rows_for(width, min(DOCK_ROWS, max(height // 3, 3)))
+        if self.dock.display and self.dock.size.height != wanted:
+            self.dock.styles.height = wanted
+
+    @on(BlockPanel.Moved)
+    def _block_pointed_at(self) -> None:
+        self.blocks.moved()
+
+    @on(BlockPanel.Jumped)
+    def _block_text_wanted(self) -> None:
+        self.run(self.app.registry["blocks.text"])
 
     @on(Sidebar.Chosen)
     def _session_clicked(self, event: Sidebar.Chosen) -> None:

@@ -20,6 +20,7 @@ _PLACES = (
     ("prompt", "In the prompt"),
     ("chat", "Everywhere"),
     ("message", "On a message (alt+↑ puts the cursor there)"),
+    ("blocks", "In the views of the pool (F3, or Tab to the panel)"),
 )
 
 
@@ -43,14 +44,15 @@ def help_lines(registry: "Registry") -> list[str]:
                 lines.append(f"  {fit('', 22)} {command.help}")
     lines += [
         "",
-        "The block panel (F3)",
+        "The block panel (F3; again for the whole screen)",
         "",
         "  Every cell is a block of the KV cache, or several when room is short.",
         "  a…z     a block of one session, in its color",
         "  A…Z     a block being written",
         "  2…9 +   shared by so many sessions; a fork costs nothing until it writes",
         "  ░       cached, taken when room is short",
-        "  ·       free",
+        "  ·       free      *  just copied before a write     x  just gave way",
+        "  _       let go of by a window    =  only on disk    ?  to be computed",
         "  used + cached + free is always the whole pool.",
     ]
     return lines[1:]

@@ -1,177 +1,79 @@
 """BlockMap: a PoolView as cells, one for 1, 2, 4, 8 … blocks in physical order.
 
-Letter and colour say the same: `a` a block of one session, `A` one being written, `2` to `9` and
-`+` a block several sessions share, `░` cached, `·` free. Pure functions of the view; no widget.
+Pure functions of the view; no widget. What a cell shows stands in `block_marks`.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvchat.tui.block_marks import BlockMarks, blocks_per_cell, joined, zoomed
+from kvchat.tui.block_rows import Owner
 from kvchat.tui.cells import Line, Span
 from kvchat.tui.glyphs import Glyphs
 
 if TYPE_CHECKING:
     from kvchat.kv.pool_view import PoolView
 
-FREE, CACHED, PRIVATE, SHARED, HELD = range(5)
-"""The states of a block, as the bytes of a view number them."""
-
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """How the blocks of one session are drawn."""
+class MapGrid:
+    """Which blocks which cell shows: `size` blocks a cell, rows of `width` cells.
 
-    tag: str
-    hue: int
-    is_writing: bool
+    `first_row` is the row of the whole map that is drawn first, where it does not fit.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SequenceFigures:
-    """What one session holds: blocks in its table, how many of them others use too."""
-
-    session_id: str
     num_blocks: int
-    num_shared: int
-    num_released: int
-    num_runs: int
+    width: int
+    height: int
+    size: int
+    first_row: int
 
-    @property
-    def num_own(self) -> int:
-        """Blocks that nobody else uses."""
-        return self.num_blocks - self.num_shared
+    @classmethod
+    def fit(
+        cls, num_blocks: int, width: int, height: int, *, zoom: int = 0, block: int = -1
+    ) -> "MapGrid":
+        """Return the grid that shows all blocks; zoomed in, the rows around `block`."""
+        width, height = max(width, 1), max(height, 1)
+        size = zoomed(blocks_per_cell(num_blocks, width * height), zoom)
+        num_rows = -(-num_blocks // (size * width))
+        at = max(block, 0) // (size * width)
+        first_row = min(max(at - height // 2, 0), max(num_rows - height, 0))
+        return cls(num_blocks, width, height, size, first_row)
 
-
-@dataclass(frozen=True, slots=True)
-class PoolFigures:
-    """Totals that add up: rows - saved = used, used + cached + free = total."""
-
-    num_rows: int
-    num_saved: int
-    num_used: int
-    num_cached: int
-    num_free: int
-    num_total: int
-    sequences: tuple[SequenceFigures, ...]
-
-
-def blocks_per_cell(num_blocks: int, num_cells: int) -> int:
-    """Return the smallest power of two with which all blocks fit into so many cells."""
-    size = 1
-    while num_blocks > size * max(num_cells, 1):
-        size *= 2
-    return size
-
-
-def pool_figures(view: "PoolView") -> PoolFigures:
-    """Return the totals of a view and the figures of each session in it."""
-    sequences = []
-    num_rows = 0
-    for sequence in view.sequences:
-        blocks = [block for block in sequence.table if block >= 0]
-        shared = sum(view.ref_counts[block] > 1 for block in blocks)
-        num_rows += len(blocks)
-        sequences.append(
-            SequenceFigures(
-                sequence.session_id,
-                len(blocks),
-                shared,
-                len(sequence.table) - len(blocks),
-                sequence.num_runs,
-            )
-        )
-    num_used = view.num_private + view.num_shared + view.num_held
-    return PoolFigures(
-        num_rows,
-        max(num_rows - view.num_private - view.num_shared, 0),
-        num_used,
-        view.num_cached,
-        view.num_free,
-        view.num_blocks,
-        tuple(sequences),
-    )
+    def block_at(self, x: int, y: int) -> int | None:
+        """Return the first block of the cell at a column and row, None outside the map."""
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            return None
+        block = ((self.first_row + y) * self.width + x) * self.size
+        return block if block < self.num_blocks else None
 
 
 def map_lines(
-    view: "PoolView", owners: Mapping[str, Owner], width: int, height: int, glyphs: Glyphs
+    view: "PoolView",
+    owners: Mapping[str, Owner],
+    grid: MapGrid,
+    glyphs: Glyphs,
+    *,
+    cursor: int = -1,
+    lit: Collection[int] = (),
+    with_recent: bool = False,
 ) -> list[Line]:
-    """Return the map in at most `width` times `height` cells."""
-    if width < 1 or height < 1:
-        return []
-    size = blocks_per_cell(view.num_blocks, width * height)
-    written = _written_blocks(view, owners)
+    """Return the lines of the map; the cell of block `cursor` and those of `lit` stand out."""
+    marks = BlockMarks(view, owners, glyphs, with_recent=with_recent)
+    all_marks = marks.pool()
+    size = grid.size
+    start = grid.first_row * grid.width * size
+    end = min(view.num_blocks, start + grid.width * grid.height * size)
+    lit_cells = {block // size for block in lit}
     cells: list[Span] = []
-    for start in range(0, view.num_blocks, size):
-        blocks = range(start, min(start + size, view.num_blocks))
-        cells.append(_cell(view, owners, blocks, written, glyphs))
-    return [_joined(cells[at : at + width]) for at in range(0, len(cells), width)]
-
-
-def _written_blocks(view: "PoolView", owners: Mapping[str, Owner]) -> set[int]:
-    written: set[int] = set()
-    for sequence in view.sequences:
-        owner = owners.get(sequence.session_id)
-        if owner is not None and owner.is_writing and sequence.table:
-            block = sequence.table[-1]
-            if block >= 0 and view.ref_counts[block] == 1:
-                written.add(block)
-    return written
-
-
-def _cell(
-    view: "PoolView",
-    owners: Mapping[str, Owner],
-    blocks: range,
-    written: set[int],
-    glyphs: Glyphs,
-) -> Span:
-    for block in blocks:  # a block being written always shows
-        if block in written:
-            return _block_cell(view, owners, block, True, glyphs)
-    if len(blocks) == 1:
-        return _block_cell(view, owners, blocks[0], False, glyphs)
-    drawn = [_block_cell(view, owners, block, False, glyphs) for block in blocks]
-    counts = Counter(drawn)
-    most = max(counts.values())
-    best = [cell for cell in counts if counts[cell] == most]
-    for cell in best:  # on a tie the shared block shows
-        if cell[0].isdigit() or cell[0] == "+":
-            return cell
-    return best[0]
-
-
-def _block_cell(
-    view: "PoolView",
-    owners: Mapping[str, Owner],
-    block: int,
-    is_written: bool,
-    glyphs: Glyphs,
-) -> Span:
-    state = view.states[block]
-    if state == FREE:
-        return glyphs.free, "free"
-    if state == CACHED:
-        return glyphs.cached, "cached"
-    index = view.owners[block]
-    owner = owners.get(view.sequences[index].session_id) if index >= 0 else None
-    style = f"cell{owner.hue}" if owner is not None else "dim"
-    if state == SHARED:
-        count = view.ref_counts[block]
-        return (str(count) if count <= 9 else "+"), style
-    if owner is None:
-        return (glyphs.held if state == HELD else "?"), style
-    if is_written or state == HELD:
-        return owner.tag.upper(), f"{style} written"
-    return owner.tag.lower(), style
-
-
-def _joined(cells: list[Span]) -> Line:
-    spans: list[Span] = []
-    for text, style in cells:
-        if spans and spans[-1][1] == style:
-            spans[-1] = (spans[-1][0] + text, style)
-        else:
-            spans.append((text, style))
-    return tuple(spans)
+    for first in range(start, end, size):
+        part = all_marks[first : first + size]
+        mark = part if size == 1 else marks.chosen(part)
+        style = marks.style(mark, first if size == 1 else first + part.index(mark))
+        if lit_cells and first // size in lit_cells:
+            style += " lit"
+        if first <= cursor < first + size:
+            style += " at"
+        cells.append((mark, style))
+    return [joined(cells[at : at + grid.width]) for at in range(0, len(cells), grid.width)]

@@ -1,68 +1,78 @@
-"""BlockPanel: the live block map with totals that add up, rows per session and a legend.
+"""BlockPanel: the live block map with totals that add up, rows per session and an inspector.
 
 Below the transcript it is a strip with the totals in its rule; at the right a column with a table
-and the last events. Draws immutable views it is given and asks nobody.
+and the last events. Draws the state it is given and asks nobody; the mouse and, with the focus, the
+keys move its cursor.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
+from textual import events
+from textual.message import Message
 
-from kvchat.tui.cells import Line, Span, fit, shorten, wrap_ranges
+from kvchat.tui.block_inspector import cost_lines, inspector_lines, one_line
+from kvchat.tui.block_marks import blocks_per_cell
+from kvchat.tui.block_place import BlockPlace, place_of_block
+from kvchat.tui.blocks_state import BlocksState, PoolPicture
+from kvchat.tui.cells import Line, Span, line_width, shorten, wrap_ranges
+from kvchat.tui.glyphs import plain
+from kvchat.tui.pool_figures import PoolFigures, SequenceFigures, byte_size, pool_figures
+from kvchat.tui.pool_table import table_lines
 from kvchat.tui.safe import safe_line
-from kvchat.tui.widgets.block_map import (
-    Owner,
-    PoolFigures,
-    SequenceFigures,
-    blocks_per_cell,
-    map_lines,
-    pool_figures,
-)
+from kvchat.tui.widgets.block_map import MapGrid, map_lines
 from kvchat.tui.widgets.line_widget import LineWidget
 
 if TYPE_CHECKING:
-    from kvchat.kv.pool_view import PoolView
+    from kvchat.tui.app import KVChatApp
 
 DOCK_ROWS = 7
 SIDE_CELLS = 44
 ROW_CELLS = 9
 MAX_MAP_ROWS = 20
+MAX_EVENT_ROWS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """What the panel says about one session; the title is cleaned."""
+class BlockPanel(LineWidget, can_focus=True):
+    """Shows the picture of a BlocksState; `show` is called when there is a newer one."""
 
-    title: str
-    owner: Owner
-    reused: str
-    speed: str
+    class Moved(Message):
+        """The cursor is on another block."""
 
+    class Jumped(Message):
+        """A block was double clicked: its text is wanted."""
 
-class BlockPanel(LineWidget):
-    """Shows the latest PoolView; `show` is called when there is a newer one."""
+    FOCUS_ON_CLICK: ClassVar[bool] = False
+
+    app: "KVChatApp"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.is_docked_below = True
-        self._view: PoolView | None = None
-        self._rows: Mapping[str, SessionRow] = {}
+        self.grid: MapGrid | None = None
+        """The map as it was drawn last."""
+        self._map_top = 0
+        self._state: BlocksState | None = None
 
-    def show(self, view: "PoolView | None", rows: Mapping[str, SessionRow]) -> None:
-        """Draw another view; `rows` describes sessions by id."""
-        self._view, self._rows = view, rows
+    def show(self, state: BlocksState) -> None:
+        """Draw the state as it is now."""
+        self._state = state
         self.redraw()
+
+    @property
+    def _picture(self) -> PoolPicture | None:
+        return self._state.picture if self._state is not None else None
 
     def rows_for(self, width: int, limit: int) -> int:
         """Return how many rows the panel wants below the transcript, at most `limit`."""
-        if self._view is None or limit < 4:
+        if self._picture is None or limit < 4:
             return limit
+        view = self._picture.view
         num_columns, map_width = self._below_shape(width, True)
-        size = blocks_per_cell(self._view.num_blocks, map_width * (limit - 2))
-        num_cells = -(-self._view.num_blocks // size)
-        held = sum(bool(sequence.table) for sequence in self._view.sequences)
+        size = blocks_per_cell(view.num_blocks, map_width * (limit - 2))
+        num_cells = -(-view.num_blocks // size)
+        held = sum(bool(sequence.table) for sequence in view.sequences)
         rows = max(-(-num_cells // map_width), -(-held // num_columns), 2)
         return min(rows + 2, limit)
 
@@ -70,32 +80,63 @@ class BlockPanel(LineWidget):
         """Return the panel for its place."""
         if width < 4 or height < 1:
             return []
-        if self._view is None:
+        return plain(self._lines_for(width, height), self.app.glyphs)
+
+    def _lines_for(self, width: int, height: int) -> list[Line]:
+        picture, state = self._picture, self._state
+        if picture is None or state is None:
             text = shorten(" blocks: shown when the model is loaded", width)
             if self.is_docked_below:
                 return [self._rule("", width), ((text, "dim"),)]
-            return [((fit(" BLOCKS", width), "dim bold"),), ((text, "dim"),)]
-        figures = pool_figures(self._view)
+            return [self._head(width), ((text, "dim"),)]
+        figures = pool_figures(picture.view)
         if self.is_docked_below:
-            return self._below(self._view, figures, width, height)
-        return self._beside(self._view, figures, width, height)
+            return self._below(state, picture, figures, width, height)
+        return self._beside(state, picture, figures, width, height)
+
+    def _map(
+        self, state: BlocksState, picture: PoolPicture, width: int, rows: int, top: int
+    ) -> list[Line]:
+        view = picture.view
+        self.grid, self._map_top = MapGrid.fit(view.num_blocks, width, rows), top
+        lit: set[int] = set()
+        if state.lit is not None:
+            for sequence in view.sequences:
+                if sequence.session_id == state.lit[0]:
+                    lit = set(sequence.table[state.lit[1].start : state.lit[1].stop]) - {-1}
+        return map_lines(
+            view,
+            {key: row.owner for key, row in picture.rows.items()},
+            self.grid,
+            self.app.glyphs,
+            cursor=state.place.block if state.place is not None else -1,
+            lit=lit,
+            with_recent=picture.has_recent,
+        )
 
     # -- below the transcript --------------------------------------------------------------
 
-    def _below(self, view: "PoolView", figures: PoolFigures, width: int, height: int) -> list[Line]:
+    def _below(
+        self,
+        state: BlocksState,
+        picture: PoolPicture,
+        figures: PoolFigures,
+        width: int,
+        height: int,
+    ) -> list[Line]:
         num_columns, map_width = self._below_shape(width, bool(figures.sequences))
         side = width - 2 - map_width
         map_rows = max(height - 2, 1)
         lines = [self._rule(self._totals(figures), width, self._saved(figures))]
-        drawn = map_lines(view, self._owners, map_width, map_rows, self.app.glyphs)
-        cells = self._row_cells(figures.sequences, num_columns, map_rows) if side else []
+        drawn = self._map(state, picture, map_width, map_rows, 1)
+        rows = self._row_cells(picture, figures.sequences, num_columns, map_rows) if side else []
         for index in range(map_rows):
             line: Line = drawn[index] if index < len(drawn) else ()
-            used = sum(cell_len(text) for text, _ in line)
-            row = cells[index] if index < len(cells) else ()
-            lines.append(((" ", ""), *line, (" " * (map_width - used + 1), ""), *row))
+            row = rows[index] if index < len(rows) else ()
+            lines.append(((" ", ""), *line, (" " * (map_width - line_width(line) + 1), ""), *row))
         if height >= 2:
-            lines.append(self._legend(view, map_width * map_rows, width))
+            inspected = one_line(state, width, self.app.glyphs)
+            lines.append(inspected or self._legend(picture, map_width * map_rows, width))
         return lines
 
     @staticmethod
@@ -106,11 +147,15 @@ class BlockPanel(LineWidget):
         return num_columns, max(width - 2 - side, 1)
 
     def _row_cells(
-        self, sequences: Sequence[SequenceFigures], num_columns: int, num_rows: int
+        self,
+        picture: PoolPicture,
+        sequences: Sequence[SequenceFigures],
+        num_columns: int,
+        num_rows: int,
     ) -> list[Line]:
         cells: list[Line] = []
         for figures in sequences:
-            row = self._rows.get(figures.session_id)
+            row = picture.rows.get(figures.session_id)
             if row is not None and figures.num_blocks:
                 count = f"{figures.num_blocks:>5} "
                 cells.append(((f" {row.owner.tag}", f"hue{row.owner.hue} bold"), (count, "")))
@@ -128,69 +173,60 @@ class BlockPanel(LineWidget):
     # -- beside the transcript -------------------------------------------------------------
 
     def _beside(
-        self, view: "PoolView", figures: PoolFigures, width: int, height: int
+        self,
+        state: BlocksState,
+        picture: PoolPicture,
+        figures: PoolFigures,
+        width: int,
+        height: int,
     ) -> list[Line]:
-        head: list[Line] = [((fit(" BLOCKS", width - 4), "dim bold"), ("f3", "dim"))]
-        table = self._table(figures, width)
-        totals = self._side_totals(figures)
-        events = self._events(view, width)
-        fixed = len(head) + 1 + 1 + len(table) + len(totals) + 2
-        map_rows = max(min(height - fixed - min(len(events), 6), MAX_MAP_ROWS), 2)
+        view, glyphs = picture.view, self.app.glyphs
+        table = table_lines(picture, figures, width, max(height // 2, 6), glyphs)
+        inspected: list[Line] = []
+        if state.place is not None:
+            inspected = [
+                self._rule("", width),
+                *self._wrapped(inspector_lines(state, 4 * width, glyphs)[:3], width),
+                *self._wrapped(cost_lines(state, glyphs)[:2], width),
+            ]
+        happened = self._events(picture, width)
+        fixed = 2 + 2 + len(table) + len(inspected)
+        map_rows = max(min(height - fixed - min(len(happened), MAX_EVENT_ROWS), MAX_MAP_ROWS), 2)
         map_width = width - 2
         size = blocks_per_cell(view.num_blocks, map_width * map_rows)
-        each = f"{size} blocks" if size > 1 else "1 block"
-        about = f" {view.num_blocks} blocks, {byte_size(view.block_bytes)} each, 1 cell = {each}"
-        head.append(((shorten(about, width), "dim"),))
-        lines = head
-        for drawn in map_lines(view, self._owners, map_width, map_rows, self.app.glyphs):
+        about = f" {view.num_blocks} blk · {byte_size(view.block_bytes)} each · 1 cell = {size} blk"
+        lines: list[Line] = [self._head(width), ((shorten(about, width), "dim"),)]
+        for drawn in self._map(state, picture, map_width, map_rows, 2):
             lines.append(((" ", ""), *drawn))
-        lines.append(self._legend(view, map_width * map_rows, width))
-        lines.append(())
-        lines += [*table, *totals]
+        lines += [self._legend(picture, map_width * map_rows, width), (), *table, *inspected]
         room = height - len(lines) - 1
-        if room > 1 and events:
-            lines.append(())
-            lines += events[-(room):]
+        if room > 1 and happened:
+            lines += [(), *happened[-room:]]
         return lines
 
-    def _table(self, figures: PoolFigures, width: int) -> list[Line]:
-        columns = f"{'blk':>5}{'own':>5}{'shr':>5}{'reused':>8}{'tok/s':>7}"
-        room = max(width - len(columns) - 1, 4)
-        lines: list[Line] = [((" " * (room + 1) + columns, "dim"),)]
-        for each in figures.sequences:
-            row = self._rows.get(each.session_id)
-            if row is None:
-                continue
-            name = fit(f" {row.owner.tag} {row.title}", room, self.app.glyphs.ellipsis)
-            numbers = (
-                f"{each.num_blocks:>5}{each.num_own:>5}{each.num_shared:>5}"
-                f"{row.reused:>8}{row.speed:>7}"
-            )
-            lines.append(((name, f"hue{row.owner.hue}"), (" " + numbers, "")))
-        return lines
+    def _wrapped(self, lines: Sequence[Line], width: int) -> list[Line]:
+        wrapped: list[Line] = []
+        for line in lines:
+            text = "".join(part for part, _ in line).strip()
+            style = "bold" if not wrapped else ""
+            for start, end in wrap_ranges(text, max(width - 2, 8))[:2]:
+                wrapped.append(((f" {text[start:end]}", style),))
+        return wrapped
 
-    def _side_totals(self, figures: PoolFigures) -> list[Line]:
-        in_tables = figures.num_rows - figures.num_saved
-        held = figures.num_used - in_tables
-        first = f" {figures.num_rows} rows {self.app.glyphs.minus} {figures.num_saved} shared"
-        first += f" + {held} held = {figures.num_used} used" if held else f" = {in_tables} used"
-        second = f"   + {figures.num_cached} cached + {figures.num_free} free = {figures.num_total}"
-        return [((first, ""),), ((second, ""),)]
-
-    def _events(self, view: "PoolView", width: int) -> list[Line]:
+    def _events(self, picture: PoolPicture, width: int) -> list[Line]:
         lines: list[Line] = []
-        for event in view.events[-6:]:
+        for event in picture.view.events[-MAX_EVENT_ROWS:]:
             text = safe_line(event.text)
             for number, (start, end) in enumerate(wrap_ranges(text, max(width - 11, 8))):
                 kind = safe_line(event.kind)[:8] if not number else ""
-                lines.append(((fit(f" {kind}", 10), "dim"), (text[start:end], "")))
+                lines.append(((f" {kind:<9}", "dim"), (text[start:end], "")))
         return lines
 
     # -- both ------------------------------------------------------------------------------
 
-    @property
-    def _owners(self) -> dict[str, Owner]:
-        return {key: row.owner for key, row in self._rows.items()}
+    def _head(self, width: int) -> Line:
+        left = shorten(" BLOCKS  map", max(width - 10, 4))
+        return ((left, "dim bold"), (f"{'m l t  f3':>{max(width - len(left) - 1, 0)}}", "dim"))
 
     def _rule(self, text: str, width: int, right: str = "") -> Line:
         bar = self.app.glyphs.horizontal
@@ -214,9 +250,9 @@ class BlockPanel(LineWidget):
     def _saved(self, figures: PoolFigures) -> str:
         return f"{figures.num_saved} saved by sharing" if figures.num_saved else ""
 
-    def _legend(self, view: "PoolView", num_cells: int, width: int) -> Line:
+    def _legend(self, picture: PoolPicture, num_cells: int, width: int) -> Line:
         glyphs = self.app.glyphs
-        size = blocks_per_cell(view.num_blocks, num_cells)
+        size = blocks_per_cell(picture.view.num_blocks, num_cells)
         words = [
             ("a", " own  "),
             ("A", " writing  "),
@@ -236,12 +272,29 @@ class BlockPanel(LineWidget):
             spans += [(mark, "bold"), (meaning, "dim")]
         return tuple(spans)
 
+    # -- mouse and keys --------------------------------------------------------------------
 
-def byte_size(num_bytes: int) -> str:
-    """Return a number of bytes in the unit that reads best: `1 MiB`, `64 KiB`, `1.5 GiB`."""
-    size = float(num_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if size >= 10 or size == int(size) else f"{size:.1f} {unit}"
+    def _place_at(self, x: int, y: int) -> BlockPlace | None:
+        picture, state = self._picture, self._state
+        if picture is None or state is None or self.grid is None:
+            return None
+        block = self.grid.block_at(x - self.gutter.left - 1, y - self.gutter.top - self._map_top)
+        prefer = state.place.session_id if state.place is not None else ""
+        return None if block is None else place_of_block(picture.view, block, prefer)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Move the cursor to the block under the mouse."""
+        place, state = self._place_at(event.x, event.y), self._state
+        if state is not None and place is not None and place != state.place:
+            state.go_to(place)
+            self.post_message(self.Moved())
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the text of a block at a double click."""
+        if event.chain > 1 and self._place_at(event.x, event.y) is not None:
+            self.post_message(self.Jumped())
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self.app.chat.press(event.key):
+            event.stop()
+            event.prevent_default()

@@ -19,8 +19,10 @@ from textual.scrollbar import ScrollBarRender
 from textual.selection import Selection
 from textual.strip import Strip
 
+from kvchat.tui.block_text import TextPart
 from kvchat.tui.cells import Line
 from kvchat.tui.chat_state import ScrollPlace
+from kvchat.tui.marked_text import marked_cells, with_style
 from kvchat.tui.message_lines import MessageLines
 from kvchat.tui.widgets.line_widget import strip_of
 
@@ -56,6 +58,9 @@ class Transcript(ScrollView, can_focus=True):
         self._num_lines_at_release = 0
         self._is_fitting = False
         self._base = Style()
+        self._parts: Sequence[TextPart] = ()
+        self._marked: dict[str, dict[int, tuple[int, int]]] = {}
+        """For messages with marked text, for each of their lines with some: from where to where."""
 
     def on_mount(self) -> None:
         """Take a scroll bar without block characters where only ASCII is drawn."""
@@ -69,6 +74,11 @@ class Transcript(ScrollView, can_focus=True):
     def entries(self) -> Sequence[MessageLines]:
         """The messages shown, oldest first."""
         return self._entries
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether text is marked."""
+        return bool(self._parts)
 
     @property
     def num_new_lines(self) -> int:
@@ -169,11 +179,35 @@ class Transcript(ScrollView, can_focus=True):
                                    animate=False, force=True)  # fmt: skip
         self.refresh()
 
+    def mark_text(self, parts: Sequence[TextPart]) -> None:
+        """Mark characters of messages and bring the first into view; no parts mark nothing.
+
+        Following the end again forgets the marks.
+        """
+        self._parts, self._marked = parts, {}
+        for index, entry in enumerate(self._entries):
+            for part in parts:
+                if part.message_id != entry.message_id:
+                    continue
+                lines = entry.lines(self._text_width)
+                cells = marked_cells(lines, entry.text, part.first, part.behind)
+                if not self._marked:
+                    self.is_following = False
+                    top = min(cells, default=0)
+                    self._place = (index, max(top - self.size.height // 3, 0))
+                    self._num_lines_at_release = self._tops[-1]
+                self._marked[entry.message_id] = cells
+        self._forget_strips()
+        self._fit()
+        self.refresh()
+
     # -- scrolling -------------------------------------------------------------------------
 
     def follow(self) -> None:
         """Go to the end and stay there."""
         self.is_following = True
+        if self._parts:
+            self.mark_text(())
         self._fit()
         self.refresh()
 
@@ -202,6 +236,8 @@ class Transcript(ScrollView, can_focus=True):
         self._fit()
 
     def _on_resize(self, event: events.Resize) -> None:
+        if self._parts:
+            self.mark_text(self._parts)
         self._fit()
 
     def notify_style_update(self) -> None:
@@ -341,6 +377,9 @@ class Transcript(ScrollView, can_focus=True):
             mark = self.app.glyphs.chosen
             first, rest = line[0], line[1:]
             line = ((mark, "accent bold"), (first[0][1:], first[1]), *rest)
+        marked = self._marked.get(entry.message_id, {}).get(number)
+        if marked is not None:
+            line = with_style(line, *marked, "marked")
         return strip_of(line, width, base, self.app)
 
     def _with_new_lines_mark(self, strip: Strip, width: int, base: Style) -> Strip:

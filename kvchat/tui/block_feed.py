@@ -1,0 +1,202 @@
+"""BlockFeed: brings the latest view of the pool to whichever widget shows it, and only then.
+
+Asks the engine for views while the dock or the full screen is open, and every two seconds for
+where tokens are while the full screen is; reads the text of the block under the cursor once that
+rests.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from kvchat.errors import KVChatError
+from kvchat.tui.block_place import BlockPlace
+from kvchat.tui.block_rows import row_of
+from kvchat.tui.block_text import read_block, token_range
+from kvchat.tui.blocks_state import BlocksState, Mode, PoolPicture
+from kvchat.tui.chat_state import SessionView
+from kvchat.tui.safe import safe_line
+from kvchat.tui.screens.blocks import BlocksScreen
+
+if TYPE_CHECKING:
+    from kvchat.engine.sequence import ResumeCost
+    from kvchat.tui.screens.chat import ChatScreen
+    from kvchat.tui.widgets.block_panel import BlockPanel
+
+COST_SECONDS = 2.0
+REST_SECONDS = 0.08
+"""So long a cursor stays on a block before its text is read."""
+
+
+class BlockFeed:
+    """What the views of the pool are fed with; belongs to one chat screen."""
+
+    def __init__(self, chat: "ChatScreen") -> None:
+        self._chat = chat
+        self.state = BlocksState(time.time)
+        self.screen: BlocksScreen | None = None
+        """The full screen, while it is open."""
+        self._costs_due = 0.0
+        self._notice_until = 0.0
+
+    # -- what is open ----------------------------------------------------------------------
+
+    @property
+    def panel(self) -> "BlockPanel | None":
+        """The dock or side panel, if it is shown."""
+        chat = self._chat
+        for panel in (chat.dock, chat.panel):
+            if panel.display:
+                return panel
+        return None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anything shows the pool."""
+        return self.screen is not None or self.panel is not None
+
+    def want(self) -> None:
+        """Have views made while somebody watches, of the layer group that is looked at."""
+        runtime = self._chat.app.runtime
+        if runtime is not None:
+            runtime.want_pool_view(self.is_watched, self.state.group_index)
+
+    def open(self, mode: Mode) -> None:
+        """Show a view of the pool on the whole screen."""
+        self.state.mode = mode
+        if self.screen is None:
+            self.screen = BlocksScreen(self)
+            self._chat.app.push_screen(self.screen)
+        self.want()
+        self._costs_due = 0.0
+        if self._chat.view is not None:
+            self.state.start(self._chat.view.session.id)
+        self.draw()
+        self.moved()
+
+    def close(self) -> None:
+        """Go back to the chat."""
+        if self.screen is not None:
+            self.screen.dismiss()
+            self.screen = None
+            self.state.is_frozen = False
+            self.want()
+            self.draw()
+
+    # -- feeding ---------------------------------------------------------------------------
+
+    def draw(self) -> None:
+        """Give whoever watches the latest view and what sessions are called now."""
+        chat, runtime = self._chat, self._chat.app.runtime
+        if runtime is None or not self.is_watched:
+            return
+        view = runtime.pool_view()
+        if view is not None:
+            rows = {
+                key: row_of(each, self.state.costs.get(key))
+                for key, each in chat.state.views.items()
+                if key not in chat.state.deleted
+            }
+            now = self.state.clock()
+            self.state.take(PoolPicture(view, rows, now, self._speeds()))
+            if self.state.place is None and self.screen is not None and chat.view is not None:
+                self.state.start(chat.view.session.id)
+        if chat.app.clock() >= self._notice_until:
+            self.state.notice = None
+        if self.screen is not None:
+            self._poll_costs()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the state again, where it is shown."""
+        if self.screen is not None:
+            self.screen.redraw()
+        elif self.panel is not None:
+            self.panel.show(self.state)
+            self._chat.fit_dock()
+
+    def tell(self, sentence: str, style: str, seconds: float) -> None:
+        """Say one sentence at the bottom of the full screen."""
+        self.state.notice = (safe_line(sentence), style)
+        self._notice_until = self._chat.app.clock() + seconds
+        self.redraw()
+
+    def _speeds(self) -> tuple[str, ...]:
+        chat = self._chat
+        if self.screen is None or self.state.mode != "time":
+            return ()
+        lines = []
+        for view in chat.state.listed:
+            reply = view.session.reply
+            if reply is not None and reply.decode_tokens_per_second:
+                words = f"{view.session.tag} {reply.decode_tokens_per_second:6.1f} tok/s"
+                if reply.prefill_tokens_per_second:
+                    new = reply.num_prompt_tokens - reply.num_cached_tokens
+                    seconds = new / reply.prefill_tokens_per_second
+                    words += f", first token after {seconds:.2f} s"
+                lines.append(words)
+        lines.append(f"the screen takes {100 * chat.feed.ui_share:.0f}% of a core")
+        return tuple(lines)
+
+    def _poll_costs(self) -> None:
+        """Ask where the tokens of every session are, now and then, without waiting."""
+        chat, runtime = self._chat, self._chat.app.runtime
+        now = chat.app.clock()
+        if runtime is None or now < self._costs_due:
+            return
+        self._costs_due = now + COST_SECONDS
+
+        async def ask() -> None:
+            stats = await chat.app.ask(runtime.stats)
+            if stats is not None:
+                self.state.costs = _by_owner(stats.resume_costs)
+
+        chat.run_worker(ask(), group="costs", exclusive=True)
+
+    # -- the cursor ------------------------------------------------------------------------
+
+    def moved(self) -> None:
+        """Draw the cursor where it is now, and read the text under it when it rests there."""
+        self.redraw()
+        self._chat.set_timer(REST_SECONDS, self.read_text)
+
+    def read_text(self) -> None:
+        """Read the text of the block under the cursor, if it was not."""
+        state, place = self.state, self.state.place
+        if place is None or state.text_of == place or state.picture is None:
+            return
+        view = self.view_at(place)
+        state.text, state.text_of = None, place
+        runtime = self._chat.app.runtime
+        if view is not None and runtime is not None and runtime.status().state == "ready":
+            size = state.picture.view.block_size
+            try:
+                state.text = read_block(view.session, place.index * size, size)
+            except KVChatError:
+                return  # the session was deleted meanwhile
+        self.redraw()
+
+    def view_at(self, place: BlockPlace) -> SessionView | None:
+        """Return the session a place is in."""
+        return self._chat.state.views.get(place.session_id)
+
+    def light(self, view: SessionView, message_id: str) -> bool:
+        """Light the blocks of a message, and put the cursor on the first; False without any."""
+        picture = self.state.picture
+        tokens = token_range(view.session, message_id)
+        if tokens is None or picture is None:
+            return False
+        size = picture.view.block_size
+        indexes = range(tokens.start // size, (tokens.stop - 1) // size + 1)
+        self.state.place = None
+        self.state.take(picture)
+        place = BlockPlace(view.session.id, indexes.start, -1)
+        self.state.place = place
+        self.state.take(picture)
+        self.state.lit = (view.session.id, indexes)
+        self.moved()
+        return True
+
+
+def _by_owner(costs: "tuple[ResumeCost, ...]") -> "Mapping[str, ResumeCost]":
+    return {cost.owner: cost for cost in costs}
