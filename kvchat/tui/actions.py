@@ -51,12 +51,9 @@ def stop(chat: "ChatScreen", _args: str) -> None:
     if view is None:
         return
     was_running = view.is_running
-    waiting = list(view.waiting_prompts)
-    view.waiting_prompts.clear()
+    chat.drafts.store()  # what is typed stays behind the prompts that come back
     view.session.stop()
-    if waiting:
-        parts = [*waiting, chat.prompt.exact_text]
-        chat.prompt.set_exact_text("\n\n".join(part for part in parts if part))
+    chat.drafts.take_back()
     if was_running:
         chat.notice("Stopped; the text so far is kept.")
     chat.sync()

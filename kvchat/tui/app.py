@@ -126,6 +126,7 @@ class KVChatApp(App[int], inherit_bindings=False):
 
     def leave(self, return_code: int = 0) -> None:
         """End the app; sessions hidden by /delete, and unused ones, are deleted now."""
+        self.chat.drafts.store()
         self.chat.trash.empty(float("inf"))
         self.chat.trash.delete_unused()
         self.exit(return_code=return_code)

@@ -1,10 +1,9 @@
 """ChatState: what the app knows about each session beside the session itself.
 
-Unread counts, drafts, scroll places, prompts waiting in line, which session is shown and which
-were before. Plain objects; widgets only show them.
+Unread counts, scroll places, which session is shown and which were before. Drafts and prompts that
+wait in line belong to the session itself. Plain objects; widgets only show them.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,10 +34,8 @@ class SessionView:
 
     session: "Session"
     num_unread: int = 0
-    draft: str = ""
     scroll_place: ScrollPlace | None = None
     """None while the transcript follows its end."""
-    waiting_prompts: deque[str] = field(default_factory=deque)
     last_tips: dict[str, str] = field(default_factory=dict)
     """For each message seen, the tip of the path it was last seen on."""
     entries: dict[str, "MessageLines"] = field(default_factory=dict)
@@ -48,7 +45,22 @@ class SessionView:
     last_reply: "Reply | None" = None
     read_position: int = 0
     """How far the last reply was read, for its `read`."""
-    was_running: bool = False
+    running_reply: "Reply | None" = None
+    """The reply that was running when the session was last looked after."""
+
+    @property
+    def draft(self) -> str:
+        """What stands in the prompt while this session is shown; stored with it."""
+        return self.session.draft
+
+    @draft.setter
+    def draft(self, text: str) -> None:
+        self.session.set_draft(text)
+
+    @property
+    def waiting_prompts(self) -> tuple[str, ...]:
+        """Prompts that are sent one after the other when the running reply has ended."""
+        return self.session.waiting
 
     @property
     def is_running(self) -> bool:

@@ -161,7 +161,9 @@ def history_older(chat: "ChatScreen", _args: str) -> None:
         return
     view = chat.view
     if view is not None and view.waiting_prompts and not chat.prompt.text:
-        chat.prompt.set_exact_text(view.waiting_prompts.pop())
+        text = view.session.unqueue()
+        if text is not None:  # it may just have been sent
+            chat.prompt.set_exact_text(text)
         chat.sync()
         return
     _step_history(chat, -1)
@@ -194,4 +196,4 @@ def search_history(chat: "ChatScreen", _args: str) -> None:
             chat.state.history.remember(before)
             chat.prompt.set_exact_text(text)
 
-    chat.app.push_screen(HistorySearch(prompts, chat.prompt.text), chosen)
+    chat.app.push_screen(HistorySearch(prompts), chosen)

@@ -1,4 +1,4 @@
-"""ReplyFeed: the timer that reads what engine threads have put down, and the prompts in line.
+"""ReplyFeed: the timer that reads what engine threads have put down.
 
 Twenty times a second for the shown session, four times for the others, less often while the screen
 takes more than its share of a core. Nothing is posted per token and nothing waits for the engine.
@@ -28,6 +28,7 @@ class ReplyFeed:
     def __init__(self, chat: "ChatScreen") -> None:
         self._chat = chat
         self._loop = asyncio.get_running_loop()
+        self._watched: Reply | None = None
         self._signature: tuple[object, ...] = ()
         self._ticks = 0
         self._stride = 1
@@ -37,7 +38,9 @@ class ReplyFeed:
 
     def watch(self, reply: "Reply") -> None:
         """Have the first text and the end of a reply drawn at once, not at the next tick."""
-        reply.add_listener(self._wake)
+        if reply is not self._watched:
+            self._watched = reply
+            reply.add_listener(self._wake)
 
     def _wake(self) -> None:
         with suppress(RuntimeError):  # the app has ended
@@ -82,6 +85,8 @@ class ReplyFeed:
         if reply is not view.last_reply:
             view.last_reply = reply
             view.read_position = 0
+            if reply is not None:  # also one that the session began by itself
+                self.watch(reply)
         signature = (view.state_name, reply, reply is not None and reply.is_finished)
         is_new_state = signature != self._signature
         self._signature = signature
@@ -94,8 +99,7 @@ class ReplyFeed:
             chat.sync()
         elif view.state_name in ("PREFILL", "WAITING"):
             self._redraw_streaming(view)
-        if not view.is_running:
-            self._send_waiting(view)
+        chat.drafts.take_back()
 
     def _redraw_streaming(self, view: SessionView) -> None:
         reply = view.session.reply
@@ -113,39 +117,24 @@ class ReplyFeed:
         chat.trash.empty(chat.app.clock())
         chat.state.refresh(runtime)
         for view in chat.state.listed:
-            is_running = view.is_running
-            if view.was_running and not is_running and view is not chat.view:
-                view.num_unread += 1
-            view.was_running = is_running
-            if view is not chat.view and not is_running:
-                self._send_waiting(view)
+            reply = view.session.reply
+            if view.running_reply not in (None, reply) or not view.is_running:
+                if view.running_reply is not None and view is not chat.view:
+                    view.num_unread += 1
+                view.running_reply = None
+            if view.is_running:
+                view.running_reply = reply
+        chat.drafts.store()
         chat.draw_lists()
         chat.draw_status()
 
     def send(self, view: SessionView, text: str) -> bool:
-        """Send a prompt; False when it was refused, which is said."""
+        """Send a prompt or let it wait in line; False when it was refused, which is said."""
         try:
-            self.watch(view.session.send(text))
+            reply = view.session.enqueue(text)
         except KVChatError as error:
             self._chat.notice(error.sentence, "error")
             return False
+        if reply is not None:
+            self.watch(reply)
         return True
-
-    def _send_waiting(self, view: SessionView) -> None:
-        """Send the next prompt in line; after a failure they all go back to the prompt."""
-        if not view.waiting_prompts:
-            return
-        chat = self._chat
-        text = view.waiting_prompts.popleft()
-        if view.session.error is None and self.send(view, text):
-            view.was_running = True
-        else:
-            parts = [text, *view.waiting_prompts]
-            view.waiting_prompts.clear()
-            if view is chat.view:
-                parts.append(chat.prompt.exact_text)
-                chat.prompt.set_exact_text("\n\n".join(part for part in parts if part))
-            else:
-                view.draft = "\n\n".join(part for part in [*parts, view.draft] if part)
-        if view is chat.view:
-            chat.sync()

@@ -57,6 +57,7 @@ class Trash:
     def delete_unused(self) -> None:
         """Delete the sessions in which nothing was ever said and that nobody named."""
         for view in list(self._chat.state.views.values()):
-            if not view.session.num_messages and not view.session.has_title:
+            session = view.session
+            if not session.num_messages and not session.has_title and not session.draft:
                 with suppress(KVChatError):  # it is gone already
                     view.session.delete()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvchat.engine.sequence import ResumeCost
-from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionNotFound
+from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionClosed, SessionNotFound
 from kvchat.kv.pool_history import PoolSample
 from kvchat.kv.pool_view import BlockState, GroupCounts, PoolEvent, PoolView, SequenceView
 from kvchat.sampling_params import SamplingParams
@@ -131,6 +131,7 @@ class FakeReply:
             decode_tokens_per_second=self.decode_tokens_per_second,
         )
         self.session.error = error
+        self.session.note_reply_ended(reason)
         for listener in self.listeners:
             listener()
 
@@ -152,8 +153,11 @@ class FakeSession:
         self.error: str | None = None
         self.queue_place: tuple[int, int] | None = None
         self.past: list[str | None] = []
+        self.draft = ""
+        self.waiting: tuple[str, ...] = ()
         self.table: list[int] = []
         self.length = 0
+        self.is_deleted = False
 
     def rename(self, title: str) -> None:
         self.title = title
@@ -248,6 +252,7 @@ class FakeSession:
         if self.runtime.refuses is not None:
             raise self.runtime.refuses
         self.past.clear()
+        self.draft = ""
         self.tip = self.runtime.add("user", text, self.tip)
         if self.title == "New chat":
             self.title = text[:48]
@@ -263,7 +268,44 @@ class FakeSession:
         self.reply.num_prompt_tokens = self.length
         return self.reply
 
+    def set_draft(self, text: str) -> None:
+        if self.is_deleted:
+            raise SessionClosed("This session was deleted.")
+        self.draft = text
+        self.runtime.stored_drafts[self.id] = text
+
+    def enqueue(self, text: str) -> FakeReply | None:
+        if not self.waiting and not self.is_running:
+            return self.send(text)
+        self.waiting += (text,)
+        self.draft = ""
+        return None
+
+    def unqueue(self) -> str | None:
+        if not self.waiting:
+            return None
+        *rest, text = self.waiting
+        self.waiting = tuple(rest)
+        return text
+
+    def return_waiting(self) -> None:
+        self.draft = "\n\n".join(part for part in (*self.waiting, self.draft) if part)
+        self.waiting = ()
+
+    def note_reply_ended(self, reason: str) -> None:
+        if not self.waiting:
+            return
+        if reason in ("cancelled", "failed"):
+            self.return_waiting()
+            return
+        text, *rest = self.waiting
+        self.waiting = tuple(rest)
+        draft = self.draft
+        self.send(text)
+        self.draft = draft
+
     def stop(self) -> None:
+        self.return_waiting()
         if self.reply is not None and not self.reply.is_finished:
             self.reply.finish("cancelled")
 
@@ -328,6 +370,7 @@ class FakeSession:
         self.stop()
         self.runtime.shrink(self, 0)
         self.runtime.open_sessions.remove(self)
+        self.is_deleted = True
 
     def stats(self) -> FakeSessionStats:
         shared = sum(self.runtime.counts[block] > 1 for block in self.table)
@@ -373,6 +416,8 @@ class FakeRuntime:
         self.focused: FakeSession | None = None
         self.is_closed = False
         self.num_message_reads = 0
+        self.prompts: list[str] = []
+        self.stored_drafts: dict[str, str] = {}
         self.version = 0
         self.lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -421,6 +466,12 @@ class FakeRuntime:
 
     def sessions(self) -> list[FakeSession]:
         return list(self.open_sessions)
+
+    def recent_prompts(self, limit: int = 500) -> tuple[str, ...]:
+        return tuple(self.prompts[-limit:])
+
+    def remember_prompt(self, text: str) -> None:
+        self.prompts.append(text)
 
     def focus(self, session: FakeSession | None) -> None:
         self.focused = session

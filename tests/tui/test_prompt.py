@@ -208,7 +208,7 @@ async def test_leaving_the_history_search_keeps_what_was_written(
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         app.chat.state.history.remember("older")
-        await pilot.press(*"draft", "ctrl+r")
+        await pilot.press(*"draft", "ctrl+r", *"none")
         nothing = await settle(pilot)
         await pilot.press("escape")
 

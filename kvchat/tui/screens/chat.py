@@ -3,6 +3,7 @@
 What arrives from the engine is read by its `feed`. Nothing here waits for the engine.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -12,10 +13,12 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
+from kvchat.errors import KVChatError
 from kvchat.tui.block_feed import BlockFeed
 from kvchat.tui.chat_state import ChatState, SessionView
 from kvchat.tui.completion import completion_for
 from kvchat.tui.conversation import HINT, entries_of
+from kvchat.tui.drafts import Drafts
 from kvchat.tui.figures import session_figures
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
@@ -52,6 +55,7 @@ class ChatScreen(Screen[None]):
         self.state = ChatState()
         self.trash = Trash(self)
         self.blocks = BlockFeed(self)
+        self.drafts = Drafts(self)
         self._early_prompts: list[str] = []
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
@@ -229,6 +233,7 @@ class ChatScreen(Screen[None]):
         rows = self._prompt_rows()
         if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
             self.prompt.styles.height = rows
+        self.drafts.note_changed()
         text = self.prompt.text
         if self.app.size.height < 10 or ("@" not in text and not text.startswith("/")):
             self.hints.close()
@@ -249,17 +254,20 @@ class ChatScreen(Screen[None]):
             self._early_prompts.append(text)
             self.notice("This is sent as soon as kvchat has started.")
             return True
-        if view.is_running or view.waiting_prompts:
-            view.waiting_prompts.append(text)
-            self.notice("Waits in line until this reply ends; esc brings it back.")
-        elif not self.feed.send(view, text):
+        if not self.feed.send(view, text):
             return False
+        self.drafts.note_sent()
+        if view.waiting_prompts:
+            self.notice("Waits in line until this reply ends; esc brings it back.")
         self.transcript.follow()
         self.sync()
         return True
 
     def remember_unsent(self, text: str) -> None:
-        """Keep a prompt that was cleared for later runs of the app."""
+        """Keep a prompt that was cleared, for later runs of the app."""
+        runtime = self.app.runtime
+        if runtime is not None:
+            runtime.remember_prompt(text)
 
     def leave_cursor(self) -> None:
         """Give the keys back to the prompt."""
@@ -286,12 +294,23 @@ class ChatScreen(Screen[None]):
             last = self.view_of(first)
         elif last is None or (first_prompt and last.session.num_messages):
             last = self.view_of(runtime.new_session())
+        typed = self.prompt.exact_text
         self.show_session(last)
+        if typed:  # before kvchat had started; a stored draft stays in the history
+            self.state.history.remember(self.prompt.exact_text)
+            self.prompt.set_exact_text(typed)
+        self.run_worker(self._read_history(runtime))
         for text in [first_prompt] if first_prompt else []:
             self.submit(text)
         for text in self._early_prompts:
             self.submit(text)
         self._early_prompts.clear()
+
+    async def _read_history(self, runtime: "ChatRuntime") -> None:
+        try:
+            self.state.history.take_stored(await asyncio.to_thread(runtime.recent_prompts))
+        except KVChatError as error:
+            self.notice(error.sentence, "error")
 
     def view_of(self, session: "Session") -> SessionView:
         """Return the view of a session that may be new."""
@@ -306,7 +325,7 @@ class ChatScreen(Screen[None]):
         if old is view:
             return
         if old is not None:
-            old.draft = self.prompt.exact_text
+            self.drafts.store()
             old.scroll_place = self.transcript.place
         self.leave_cursor()
         self._notice = ("", "", 0.0)
@@ -314,7 +333,7 @@ class ChatScreen(Screen[None]):
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
         self.transcript.show(entries_of(view, self.app.glyphs), HINT, view.scroll_place)
-        self.prompt.set_exact_text(view.draft)
+        self.drafts.show(view)
         self.state.history.leave()
         self.feed.drain()
         self.draw_lists()

@@ -19,11 +19,9 @@ class HistorySearch(Picker[str]):
         Binding("tab", "choose", show=False, priority=True),
     ]
 
-    def __init__(self, prompts: Sequence[str], typed: str = "") -> None:
+    def __init__(self, prompts: Sequence[str]) -> None:
         choices = [Choice(safe_line(text[:SHOWN_CHARACTERS]), text) for text in prompts]
-        super().__init__(
-            "Prompt history", choices, placeholder="type to search, ^r older", typed=typed
-        )
+        super().__init__("Prompt history", choices, placeholder="type to search, ^r older")
 
     def narrowed(self, wanted: str) -> list[Choice[str]]:
         """Return the prompts that hold every word, newest first."""

@@ -123,10 +123,8 @@ class Picker(ModalScreen[Value | None]):
         *,
         chosen: int = 0,
         placeholder: str = "type to narrow",
-        typed: str = "",
     ) -> None:
         super().__init__()
-        self._typed = safe_line(typed)
         self._title = title
         self._choices = choices
         self._chosen = chosen
@@ -136,7 +134,7 @@ class Picker(ModalScreen[Value | None]):
         """Build the frame: title, input, list."""
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
-            yield FilterInput(self._typed, placeholder=self._placeholder, select_on_focus=False)
+            yield FilterInput(placeholder=self._placeholder, select_on_focus=False)
             yield ChoiceList()
 
     def on_mount(self) -> None:
