@@ -48,6 +48,7 @@ class _Restore:
         self.plan = plan
         self.started = now
         self.is_late = False
+        self.was_alone = True
         self.found: FoundBlocks | None = None
         self.tail: OpenTail | None = None
         self.staged: StagedRestore | None = None
@@ -270,6 +271,7 @@ class Restorer:
     def _stage(self, restore: _Restore, make_room: MakeRoom, is_idle: bool) -> None:
         sequence = restore.sequence
         assert restore.found is not None
+        restore.was_alone &= is_idle
         try:
             if restore.staged is None:
                 self._cache.adopt(sequence.cache_id, restore.token_ids)
@@ -293,7 +295,8 @@ class Restorer:
             if restore.staged.stage(at_once):
                 before = self._cache.length(sequence.cache_id)
                 has_grown = restore.staged.publish(restore.token_ids) > before
-                self.costs.learn_restore(self._clock() - restore.started, restore.num_bytes)
+                if restore.was_alone:  # else it took longer for others' sake
+                    self.costs.learn_restore(self._clock() - restore.started, restore.num_bytes)
                 self._end(restore, is_part=restore.plan.is_part and has_grown)
         except OutOfBlocks:
             self._end(restore)

@@ -7,6 +7,7 @@ deleted. A file that is not proved good is forgotten, with a line in the log.
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import count
@@ -35,6 +36,8 @@ from kvchat.store.segment_register import SegmentRegister
 QUEUE_BYTES = 64 << 20
 FOLDER_BYTES = 4 << 30
 SECONDS_TO_GIVE_UP = 5.0
+_PENDING = "pending "
+"""Begins the names of files that are still to be written"""
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -74,6 +77,7 @@ class SegmentThread:
         self._is_in_haste = False
         self._numbers = count(1)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._urgent: deque[Callable[[], None]] = deque()
         self._thread = Thread(target=self._run, name="kvchat-segments", daemon=True)
 
     # Any thread
@@ -130,7 +134,7 @@ class SegmentThread:
         saved = self._saved(None)
         pending = []
         for segment in segments:
-            pending.append(f"pending {next(self._numbers)}")
+            pending.append(f"{_PENDING}{next(self._numbers)}")
             saved.add(pending[-1], segment.index)
         future: Future[bool] = Future()
 
@@ -157,7 +161,8 @@ class SegmentThread:
     ) -> None:
         """Read blocks, given as (key, mask of layer groups), and hand over those proved good.
 
-        `on_done` is called exactly once, on this thread unless it has ended.
+        `on_done` is called exactly once, on this thread unless it has ended. Comes before what
+        waits to be written, unless some of that is wanted.
         """
 
         def job() -> None:
@@ -175,7 +180,14 @@ class SegmentThread:
             self._register.note_use(names)
             self._submit(lambda database: use_segments(database, names))
 
-        self._put(job)
+        places = self._saved(block_size).places
+        is_written = all(
+            any(not name.startswith(_PENDING) for name, _ in places(key, group))
+            for key, groups in wanted
+            for group in range(groups.bit_length())
+            if groups >> group & 1
+        )
+        self._put(job, is_urgent=is_written)
 
     def share(self, parent: str, child: str) -> None:
         """Let a fork use the files of its parent."""
@@ -223,10 +235,14 @@ class SegmentThread:
             self._thread.join(SECONDS_TO_GIVE_UP)
         return not self._is_in_haste
 
-    def _put(self, job: Callable[[], None]) -> None:
+    def _put(self, job: Callable[[], None], *, is_urgent: bool = False) -> None:
+        """Do a job after those before it, or before those that are not urgent."""
         with self._lock:
             is_closed = self._is_closed
-            if not is_closed:
+            if not is_closed and is_urgent:
+                self._urgent.append(job)
+                self._jobs.put(lambda: None)  # wakes the thread, which looks there first
+            elif not is_closed:
                 self._jobs.put(job)
         if is_closed:
             self._do(job)
@@ -240,6 +256,8 @@ class SegmentThread:
     def _run(self) -> None:
         try:
             while (job := self._jobs.get()) is not None:
+                while self._urgent:
+                    self._do(self._urgent.popleft())
                 self._do(job)
         finally:
             self._reader.close()

@@ -85,3 +85,21 @@ def test_slots_that_are_not_valid_are_neither_read_nor_written() -> None:
 
 def test_nothing_is_exported_as_nothing() -> None:
     assert export_blocks(make_storage(), []) == [bytearray()]
+
+
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+def test_what_one_order_in_memory_saved_another_takes(kv_dtype: Literal["auto", "int8"]) -> None:
+    head_major, token_major = (
+        make_storage(kv_dtype=kv_dtype),
+        make_storage(kv_dtype=kv_dtype, seed=1),
+    )
+    for layer, arrays in enumerate(token_major.arrays):
+        token_major.arrays[layer] = tuple(
+            each.transpose(0, 1).contiguous().transpose(0, 1) for each in arrays
+        )
+    for source, target in ((head_major, token_major), (token_major, head_major)):
+        for block in (3, 8):
+            contents = [memoryview(content) for content in export_blocks(source, [block])]
+            assert not equal_blocks(source, block, target, block - 1)
+            import_block(target, block - 1, contents, 4)
+            assert equal_blocks(source, block, target, block - 1)

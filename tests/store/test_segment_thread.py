@@ -98,6 +98,31 @@ def test_saved_blocks_come_back_now_and_after_a_restart(threads: Threads) -> Non
     assert is_back(threads, segment)
 
 
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_reading_comes_before_what_waits_to_be_written(threads: Threads, is_wanted: bool) -> None:
+    first, second = make_segment(1), make_segment(2)
+    threads.save("a", first)
+    order: list[str] = []
+    gate = Event()
+
+    def wait() -> None:
+        gate.wait()
+
+    threads.segments._put(wait)
+    saved = threads.segments.save("a", [second], second.index.keys)
+    assert saved is not None
+    saved.add_done_callback(lambda _: order.append("written"))
+    keys = [*first.index.keys, *(second.index.keys if is_wanted else ())]
+    result: Future[FetchedBlocks] = Future()
+    result.add_done_callback(lambda _: order.append("read"))
+    threads.segments.fetch("a", [(key, 1) for key in keys], result.set_result)
+    gate.set()
+    assert len(result.result().blocks) == len(keys)
+    saved.result()
+    threads.segments.flush().result()
+    assert order == (["written", "read"] if is_wanted else ["read", "written"])
+
+
 def test_files_and_secret_are_for_their_owner_alone(threads: Threads) -> None:
     threads.save("a", make_segment(1))
     for path in [*(threads.directory / "kv").iterdir(), threads.directory / "segments.key"]:
