@@ -20,8 +20,10 @@ _HOMES = {
     "RuntimeStats": "kvchat.runtime",
     "RuntimeStatus": "kvchat.runtime",
     "Session": "kvchat.session.session",
-    "RewindPlan": "kvchat.session.session",
-    "SessionStats": "kvchat.session.session",
+    "RewindPlan": "kvchat.session.rewind_plan",
+    "SessionStats": "kvchat.session.session_state",
+    "MessageTree": "kvchat.session.tree",
+    "TreeNode": "kvchat.session.tree",
     "Message": "kvchat.session.message",
     "Reply": "kvchat.session.reply",
     "SamplingParams": "kvchat.sampling_params",
@@ -73,9 +75,11 @@ if TYPE_CHECKING:
     from kvchat.sampling_params import SamplingParams as SamplingParams
     from kvchat.session.message import Message as Message
     from kvchat.session.reply import Reply as Reply
-    from kvchat.session.session import RewindPlan as RewindPlan
+    from kvchat.session.rewind_plan import RewindPlan as RewindPlan
     from kvchat.session.session import Session as Session
-    from kvchat.session.session import SessionStats as SessionStats
+    from kvchat.session.session_state import SessionStats as SessionStats
+    from kvchat.session.tree import MessageTree as MessageTree
+    from kvchat.session.tree import TreeNode as TreeNode
 
 
 def __getattr__(name: str) -> object:

@@ -24,6 +24,7 @@ from kvchat.model.folder import ModelFolder
 from kvchat.runtime_status import RuntimeStats, RuntimeStatus
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.archive import Archive
+from kvchat.session.broadcast import ask_often, fan_out
 from kvchat.session.host import SessionHost, check_window
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
@@ -141,6 +142,7 @@ class ChatRuntime(Archive):
         self.host = SessionHost(
             model_name=model_name,
             context_tokens=config.max_position,
+            vocab_size=config.vocab_size,
             block_size=block_size,
             store=self._store,
             segments=self._segments,
@@ -204,16 +206,49 @@ class ChatRuntime(Archive):
             return list(self.host.sessions.values())
 
     def broadcast(
-        self, sessions: Sequence[Session], text: str, sampling: SamplingParams | None = None
+        self,
+        to: Session | Sequence[Session],
+        text: str,
+        sampling: SamplingParams | None = None,
+        *,
+        forks: int | None = None,
     ) -> list[Reply]:
-        """Send one message to several sessions; they are answered in one batch.
+        """Send one message to several sessions, or to `forks` new forks of one; see `Reply`.
 
-        Raises SessionBusy before anything is sent if one of them is still answering.
+            for reply in runtime.broadcast([chat, other], "Hi!"):
+                print(reply.wait().text)
+            replies = runtime.broadcast(chat, "Tell me a joke.", forks=4)   # four other seeds
+            best = runtime.open_session(replies[2].session_id)
+
+        All are answered in one batch, and what they have in common is read once. Forks get the
+        seeds after `sampling.seed`, or fresh ones. Raises SessionBusy before anything is sent if
+        one of them is still answering, InvalidArgument for an empty message.
         """
         with self.host.lock:
+            if forks is not None:
+                if not isinstance(to, Session):
+                    raise InvalidArgument("forks are made of one session, not of several.")
+                return fan_out(to, text, forks, sampling)
+            sessions = [to] if isinstance(to, Session) else to
             for session in sessions:
                 session._check_idle()
             return [session.send(text, sampling) for session in sessions]
+
+    def ask(
+        self, session: Session, text: str, n: int, sampling: SamplingParams | None = None
+    ) -> list[Reply]:
+        """Say one thing and get n answers: sibling replies, each in a fork of its own.
+
+            replies = runtime.ask(chat, "Give it a title.", 4)
+            for reply in replies:
+                print(reply.wait().text)
+            chat.visit(replies[2].message_id)      # go on with the third
+
+        The session itself stays where it is; `Reply.session_id` names the fork. Seeds are as with
+        `broadcast`. Raises SessionBusy, InvalidArgument for an empty message or a bad n, NotSaving.
+        """
+        with self.host.lock:
+            return ask_often(session, text, n, sampling)
 
     def focus(self, session: Session | None) -> None:
         """Tell the scheduler whose prompt to read first."""

@@ -46,9 +46,10 @@ MAY_IMPORT: dict[str, str] = {
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",
     "engine_options": "engine model kv device",  # builds the engine for the runtime
-    "session": "engine store text sampling_params clean_text",
+    "session": "engine store text sampling_params clean_text token_records",
+    "token_records": "",
     "store": "kv durable_files untrusted clean_text",
-    "engine": "model kv sampling_params",
+    "engine": "model kv sampling_params token_records",
     "integrations": "kv",
     "model": "kv untrusted",
     "kv": "untrusted",
@@ -86,8 +87,8 @@ DOORS: dict[str, str] = {
     "transformers": "integrations/*",
     "zstandard": "training_corpus.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
-    " store/segment_thread.py store/saved_blocks.py session/host.py session/prompt.py"
-    " session/reply.py text/sandbox.py simulate/child.py",
+    " store/segment_thread.py store/saved_blocks.py session/host.py"
+    " session/running_replies.py session/reply.py text/sandbox.py simulate/child.py",
     "queue": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py session/prompt.py session/reply.py",
     "asyncio": "session/reply.py tui/*",

@@ -6,6 +6,7 @@ A sequence here is token ids; what is in the cache is only how much of it need n
 
 import logging
 from collections.abc import Callable
+from itertools import takewhile
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -213,6 +214,26 @@ class Engine:
         if self.residency is None or computed != token_ids[: len(computed)]:
             return len(computed)
         return self.residency.num_restorable(sequence, token_ids)
+
+    def num_common(self, owner: str, token_ids: list[int]) -> int:
+        """Return how many first tokens of a sequence, computed or not, are these."""
+        own = self._lineup.find(owner).token_ids
+        pairs = zip(own, token_ids, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    def resume_cost(self, owner: str, token_ids: list[int]) -> ResumeCost:
+        """Return where the tokens are that a sequence is to have next; changes nothing of it."""
+        name = f"{owner}?"
+        self.fork(owner, name, self.num_common(owner, token_ids))
+        try:
+            twin = self._lineup.find(name)
+            twin.token_ids = list(token_ids)
+            self.cache.adopt(twin.cache_id, [*token_ids, -1])
+            resident = self.cache.length(twin.cache_id)
+            restorable = max(resident, self.num_restorable(name, token_ids))
+            return ResumeCost(owner, resident, restorable - resident, len(token_ids) - restorable)
+        finally:
+            self.close(name)
 
     def resume_costs(self) -> list[ResumeCost]:
         """Return for every open sequence where its tokens are; looks up each saved block."""

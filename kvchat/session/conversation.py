@@ -10,8 +10,9 @@ from time import time
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, SessionBusy, SessionClosed
+from kvchat.session.kept_tokens import KeptTokens, path_spans, place_of_token
 from kvchat.session.message import Message, MessageNode, MessageState
-from kvchat.session.prompt import path_lengths, path_token_ids
+from kvchat.session.prompt import path_token_ids
 from kvchat.session.reply import Reply
 from kvchat.session.session_state import SessionState
 from kvchat.store.rows import SessionRow, new_id
@@ -43,6 +44,11 @@ class Conversation:
         return self._row.id
 
     @property
+    def tree_id(self) -> str:
+        """Id of its tree of messages; sessions forked from each other have the same."""
+        return self._row.tree_id
+
+    @property
     def tag(self) -> str:
         """Letter that stands for the session in panels, the same for its life."""
         return chr(ord("A") + self._row.tag_index % NUM_TAGS)
@@ -64,7 +70,7 @@ class Conversation:
 
     @property
     def system(self) -> str | None:
-        """System prompt, fixed for the session."""
+        """System prompt of the next message; see `set_system`."""
         return self._row.system
 
     @property
@@ -106,11 +112,8 @@ class Conversation:
         """Return the token positions of each message from the root to the tip."""
         with self._host.lock:
             nodes = self._nodes()
-            ranges = {}
-            for node, end in zip(nodes, path_lengths(nodes), strict=True):
-                is_rewriting = bool(node.token_ids) and node.token_ids[0] < 0
-                ranges[node.id] = range(end - len(node.token_ids) + is_rewriting, end)
-            return ranges
+            spans = path_spans(nodes)
+            return {node.id: range(*span) for node, span in zip(nodes, spans, strict=True)}
 
     def token_texts(self, message_id: str) -> tuple[str, ...]:
         """Return what each token of a message on the path adds to the text.
@@ -174,6 +177,7 @@ class Conversation:
         return len(path_token_ids(self._nodes()))
 
     def _path_to(self, message_id: str) -> list[MessageNode]:
+        """Return the path to a message of it; one that still streams is cut where it is."""
         nodes = self._nodes()
         for place, node in enumerate(nodes):
             if node.id == message_id:
@@ -183,20 +187,31 @@ class Conversation:
                 return path
         raise InvalidArgument("This message is not part of the session as it stands.")
 
+    def _find(self, message_id: str) -> list[MessageNode]:
+        """Return the path from the root to any message of the tree, itself as it is."""
+        nodes = self._nodes()
+        for place, node in enumerate(nodes):
+            if node.id == message_id:
+                return nodes[: place + 1]
+        rows = self._host.save(lambda database: database.load_path(message_id)).result()
+        if not rows or rows[-1].tree_id != self._row.tree_id:
+            raise InvalidArgument("This message is not part of this chat.")
+        return self._host.adopt(rows)
+
     def _path_at_token(self, position: int) -> list[MessageNode]:
         """Return the path that ends at a token position; cuts a reply that contains it."""
         nodes = self._nodes()
-        lengths = path_lengths(nodes)
-        if not 0 <= position <= (lengths[-1] if lengths else 0):
+        spans = path_spans(nodes)
+        if not 0 <= position <= (spans[-1][1] if spans else 0):
             raise InvalidArgument(f"Position {position} is outside this session's tokens.")
-        place = next((place for place, end in enumerate(lengths) if end >= position), None)
-        if position == 0 or place is None:
+        if position == 0:
             return []
-        node, before = nodes[place], lengths[place - 1] if place else 0
-        if lengths[place] == position and node.state is not MessageState.STREAMING:
+        place = place_of_token(nodes, position)
+        node, (start, end) = nodes[place], spans[place]
+        if end == position and node.state is not MessageState.STREAMING:
             return nodes[: place + 1]
         if node.role == "assistant":
-            return [*nodes[:place], self._frozen(node, position - before)]
+            return [*nodes[:place], self._frozen(node, position - start)]
         return nodes[:place]
 
     def _frozen(self, node: MessageNode, num_tokens: int) -> MessageNode:
@@ -213,15 +228,21 @@ class Conversation:
             time(),
             node.model_name,
             node.seed,
+            finish_reason="cancelled",
         )
-        row = frozen.row()
-        self._host.save(lambda database: database.insert_message(row))
+        row, kept = frozen.row(), KeptTokens(node.id, num_tokens)
+        self._host.save(lambda database: database.insert_message(row, kept.records(database)))
         return frozen
 
     def _move_to(self, path: Sequence[MessageNode], *, push_undo: bool) -> None:
         session_id, tip_id = self.id, path[-1].id if path else None
         self._host.save(lambda database: database.move_tip(session_id, tip_id, push_undo=push_undo))
-        self._row = replace(self._row, tip_id=tip_id)
+        self._stand_on(path)
+
+    def _stand_on(self, path: Sequence[MessageNode]) -> None:
+        if path:
+            self._host.know(path[-1])
+        self._row = replace(self._row, tip_id=path[-1].id if path else None)
         self._path = list(path)
         self._reply = None
         self._error = None

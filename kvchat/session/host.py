@@ -10,13 +10,12 @@ from weakref import WeakValueDictionary
 from kvchat.clean_text import storable
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.errors import EngineStopped, InvalidArgument
-from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import AUTO_SINKS, Conversation
 from kvchat.session.message import MessageNode, node_of
 from kvchat.session.prompt import path_token_ids
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
-from kvchat.session.running_replies import RunningReplies
+from kvchat.session.running_replies import ReplyStart, RunningReplies
 from kvchat.session.session import Session
 from kvchat.session.session_state import SessionState
 from kvchat.store.database import Database
@@ -26,6 +25,7 @@ from kvchat.store.store_thread import StoreThread
 
 if TYPE_CHECKING:
     from kvchat.engine.engine import Engine
+    from kvchat.engine.sequence import ResumeCost
 
 Result = TypeVar("Result")
 MIN_SINKS = 4
@@ -55,6 +55,7 @@ class SessionHost:
         *,
         model_name: str,
         context_tokens: int,
+        vocab_size: int,
         block_size: int,
         store: StoreThread,
         segments: SegmentThread | None,
@@ -66,9 +67,11 @@ class SessionHost:
         """The one lock around tips and message lists; held only for plain Python."""
         self.model_name = model_name
         """Name that is stored with messages: of the model, '#', and of its tokenizer's content."""
+        self.vocab_size = vocab_size
+        """Token ids of the model are below this."""
         self.sessions: dict[str, Session] = {}
         self.replies = RunningReplies(
-            store, prompts, engine, model_name, self._open, self._note_ended
+            store, prompts, engine, model_name, self._open, self._note_ended, self.lock
         )
         self.is_closed = False
         self._context_tokens = context_tokens
@@ -86,6 +89,8 @@ class SessionHost:
     def add(self, row: SessionRow, path: list[MessageNode] | None = None) -> Session:
         """List and return a session; its path is read when it is needed if it is not given."""
         session = self.sessions[row.id] = Session(self, row, path)
+        if path:
+            self.know(path[-1])
         self._num_tags = max(self._num_tags, session.hue_index + 1)
         return session
 
@@ -100,6 +105,10 @@ class SessionHost:
                 self._segments.forget(session.id)
 
         self._engine.call(forget)
+
+    def sessions_of_tree(self, tree_id: str) -> list[Session]:
+        """Return the sessions that share a tree of messages. The lock is held."""
+        return [session for session in self.sessions.values() if session.tree_id == tree_id]
 
     def next_tag_index(self) -> int:
         """Return a number no other session had."""
@@ -133,6 +142,14 @@ class SessionHost:
         """Return nodes for stored rows; a message in several sessions is one node."""
         return [self._nodes.setdefault(row.id, node_of(row)) for row in rows]
 
+    def know(self, node: MessageNode) -> None:
+        """Let later readers of a stored message find this node, as long as anybody has it."""
+        self._nodes[node.id] = node
+
+    def known(self, message_id: str) -> MessageNode | None:
+        """Return the node of a message, if anybody has it."""
+        return self._nodes.get(message_id)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of generated token ids."""
         return self._prompts.voice().writer.tokenizer.decode(token_ids)
@@ -153,26 +170,13 @@ class SessionHost:
 
     # Replies
 
-    def start(
-        self,
-        row: SessionRow,
-        reply: Reply,
-        path: Sequence[MessageNode],
-        node: MessageNode,
-        sampling: SamplingParams,
-        *,
-        prompt_is_new: bool,
-        push_undo: bool,
-    ) -> None:
+    def start(self, start: ReplyStart) -> None:
         """Begin a reply: its prompt is written and its row stored before it is computed."""
         self.check_open()
-        self._nodes[node.id] = node
-        self._nodes[path[-1].id] = path[-1]
+        self.know(start.node)
         # What was said before is known already: it comes back while the prompt is being written.
-        self.prefetch(row, path_token_ids(path[:-1]))
-        self.replies.start(
-            row, reply, path, node, sampling, prompt_is_new=prompt_is_new, push_undo=push_undo
-        )
+        self.prefetch(start.row, path_token_ids(start.path[:-1]))
+        self.replies.start(start)
 
     def waiting_state(self, session_id: str) -> SessionState:
         """Return what a reply without a first token waits for."""
@@ -214,12 +218,10 @@ class SessionHost:
         """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
 
         def cut(engine: "Engine") -> tuple[int, int]:
-            if not engine.is_open(row.id):
-                if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
-                    return 0, 0  # its sinks are not known yet
-                self._open(engine, row)
-            resident = engine.rewind(row.id, len(token_ids))
-            return resident, engine.num_restorable(row.id, token_ids) - resident
+            if not self._can_open(engine, row):
+                return 0, 0
+            engine.rewind(row.id, engine.num_common(row.id, token_ids))
+            return _figures(engine.resume_cost(row.id, token_ids))
 
         return self._engine.call(cut)
 
@@ -235,6 +237,24 @@ class SessionHost:
 
         if self._segments is not None and token_ids:
             self._engine.call(bring)
+
+    def plan(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
+        """Return how many of these tokens are resident, and are on disk; changes nothing."""
+
+        def look(engine: "Engine") -> tuple[int, int]:
+            if not self._can_open(engine, row):
+                return 0, 0
+            return _figures(engine.resume_cost(row.id, token_ids))
+
+        return self._engine.call(look)
+
+    def _can_open(self, engine: "Engine", row: SessionRow) -> bool:
+        if engine.is_open(row.id):
+            return True
+        if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
+            return False  # its sinks are not known yet
+        self._open(engine, row)
+        return True
 
     def release(self, session_id: str) -> None:
         """Give a session's blocks back; its next message reads it again."""
@@ -278,3 +298,7 @@ class SessionHost:
 
     def _num_sinks(self, row: SessionRow) -> int:
         return self.num_fixed_tokens(row) if row.sinks == AUTO_SINKS else row.sinks
+
+
+def _figures(cost: "ResumeCost") -> tuple[int, int]:
+    return cost.num_resident_tokens, cost.num_disk_tokens

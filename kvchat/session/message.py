@@ -24,7 +24,8 @@ class Message:
     """What was said, at the moment it was asked for; a streaming reply's text is its text so far.
 
     `num_cached_tokens` are those of its prompt that need not be computed, `created_at` is in Unix
-    seconds and only for display.
+    seconds and only for display. `label` is the name that somebody gave this place in the tree,
+    `notice` one sentence about how a reply was made, such as that the chat was read again for it.
     """
 
     id: str
@@ -39,6 +40,12 @@ class Message:
     num_cached_tokens: int = 0
     decode_tokens_per_second: float = 0.0
     error: str | None = None
+    finish_reason: str | None = None
+    """'stop', 'length', 'context', 'cancelled' or 'failed'; None for what no model wrote."""
+    is_edited: bool = False
+    """Whether somebody wrote this reply in place of the model."""
+    label: str | None = None
+    notice: str | None = None
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -62,6 +69,13 @@ class MessageNode:
     num_cached_tokens: int = 0
     decode_tokens_per_second: float = 0.0
     error: str | None = None
+    finish_reason: str | None = None
+    is_edited: bool = False
+    label: str | None = None
+    notice: str | None = None
+    system_key: str | None = None
+    """Of a user message with token ids: the key of the system prompt they begin with."""
+    is_hidden: bool = False
 
     @property
     def text(self) -> str:
@@ -85,6 +99,10 @@ class MessageNode:
             self.num_cached_tokens,
             self.decode_tokens_per_second,
             self.error,
+            self.finish_reason,
+            self.is_edited,
+            self.label,
+            self.notice,
         )
 
     def row(self) -> MessageRow:
@@ -100,9 +118,15 @@ class MessageNode:
             created_at=self.created_at,
             model_name=self.model_name,
             seed=self.seed,
+            finish_reason=self.finish_reason,
             error=self.error,
             num_cached_tokens=self.num_cached_tokens,
             decode_tokens_per_second=self.decode_tokens_per_second,
+            is_edited=self.is_edited,
+            label=self.label,
+            notice=self.notice,
+            system_key=self.system_key,
+            is_hidden=self.is_hidden,
         )
 
 
@@ -122,4 +146,10 @@ def node_of(row: MessageRow) -> MessageNode:
         row.num_cached_tokens,
         row.decode_tokens_per_second,
         row.error,
+        row.finish_reason,
+        row.is_edited,
+        row.label,
+        row.notice,
+        row.system_key,
+        row.is_hidden,
     )

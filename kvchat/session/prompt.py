@@ -8,34 +8,24 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from kvchat.session.message import MessageNode
+from kvchat.store.rows import system_key
 from kvchat.text.chat_template import ChatTemplate
 from kvchat.text.continuation import extend
 from kvchat.text.tokenizer import Tokenizer
-
-
-def path_lengths(path: Sequence[MessageNode]) -> list[int]:
-    """Return for each message how many token ids the path has up to its end."""
-    lengths: list[int] = []
-    length = 0
-    for node in path:
-        new = node.token_ids
-        is_rewriting = bool(new) and new[0] < 0
-        length = -new[0] - 1 + len(new) - 1 if is_rewriting else length + len(new)
-        lengths.append(length)
-    return lengths
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """All token ids of a request, and what the new user message adds to its parent's.
 
-    `num_rewritten_tokens` counts ids of the history that the template no longer writes the same
-    way; they are computed again.
+    `num_rewritten_tokens` counts ids of the history that are no longer written the same way and
+    are computed again; `notice` says so to the user.
     """
 
     token_ids: list[int]
     stored_ids: list[int]
-    num_rewritten_tokens: int
+    num_rewritten_tokens: int = 0
+    notice: str | None = None
 
 
 def path_token_ids(path: Sequence[MessageNode]) -> list[int]:
@@ -54,6 +44,24 @@ def path_token_ids(path: Sequence[MessageNode]) -> list[int]:
     return token_ids
 
 
+def num_known(path: Sequence[MessageNode], system: str | None, model_name: str) -> int:
+    """Return how many first messages of a path have ids that this model read with this system text.
+
+    The last user message with ids decides: when it was written, all ids before it were made to fit.
+    """
+    places = [place for place, node in enumerate(path) if node.role == "user" and node.token_ids]
+    if not places:
+        return 0
+    last = path[places[-1]]
+    if last.model_name != model_name or last.system_key != system_key(system):
+        return 0
+    end = places[-1] + 1
+    if end < len(path) and path[end].role == "assistant":
+        reply = path[end]
+        end += reply.model_name == model_name and (bool(reply.token_ids) or not reply.text)
+    return end
+
+
 class PromptWriter:
     """Renders conversations of one model; one thread at a time."""
 
@@ -65,16 +73,33 @@ class PromptWriter:
     def write(self, path: Sequence[MessageNode], system: str | None, date: str) -> Prompt:
         """Return the prompt of a path that ends in a new user message without token ids."""
         assert path and path[-1].role == "user"
-        old_ids, old_text = self._known(path[:-1], system, date)
         text = self._render(path, system, date)
-        reply_ends = [(len(old_text), len(old_ids))] if old_ids else []
-        num_kept, new_ids = extend(self.tokenizer, old_ids, old_text, text, reply_ends)
-        num_before = len(path_token_ids(path[:-1]))
-        if num_kept == num_before:
-            return Prompt(old_ids + new_ids, new_ids, 0)
+        before = path_token_ids(path[:-1])
+        known = path[: num_known(path[:-1], system, self.model_name)]
+        if not known:
+            token_ids = self.tokenizer.encode_rendered(text)
+            num_kept = _num_common(before, token_ids)
+            new_ids = token_ids[num_kept:]
+        else:
+            old_ids, old_text = self._ids_and_text(known, system, date)
+            reply_ends = [(len(old_text), len(old_ids))]
+            num_kept, new_ids = extend(self.tokenizer, old_ids, old_text, text, reply_ends)
+            token_ids = old_ids[:num_kept] + new_ids
+        if num_kept == len(before):
+            return Prompt(token_ids, new_ids)
+        num_rewritten = len(before) - num_kept
+        why = self._why_rewritten(path[:-1], are_all_known=len(known) == len(path) - 1)
         return Prompt(
-            old_ids[:num_kept] + new_ids, [-num_kept - 1, *new_ids], num_before - num_kept
+            token_ids,
+            [-num_kept - 1, *new_ids],
+            num_rewritten,
+            f"{why}: re-reading {num_rewritten} tokens.",
         )
+
+    def write_reply(self, prompt_ids: Sequence[int], text: str) -> list[int]:
+        """Return the ids of a reply that somebody wrote, as they follow a prompt's."""
+        masked = self.tokenizer.mask(text, of_reply=True)
+        return self.tokenizer.encode_continuation(masked, prompt_ids[-1])
 
     def num_fixed_tokens(self, system: str | None, date: str) -> int:
         """Return how many ids every prompt of a session begins with: its system prompt."""
@@ -88,21 +113,23 @@ class PromptWriter:
             )
             for text in ("a", "7")
         )
-        same = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
-        return sum(1 for _ in same)
+        return _num_common(first, second)
 
-    def _known(
+    def _ids_and_text(
         self, path: Sequence[MessageNode], system: str | None, date: str
     ) -> tuple[list[int], str]:
-        """Return the ids of a path and their exact text; none where another model made them."""
-        if not path or any(
-            node.model_name not in (None, self.model_name) or not _has_ids(node) for node in path
-        ):
-            return [], ""
-        text = self._render(path[:-1], system, date) if path[-1].role == "assistant" else ""
+        """Return the ids of a path whose ids are known, and the exact text they stand for."""
         if path[-1].role == "user":
             return path_token_ids(path), self._render(path, system, date)
+        text = self._render(path[:-1], system, date)
         return path_token_ids(path), text + self.tokenizer.decode_raw(path[-1].token_ids)
+
+    def _why_rewritten(self, path: Sequence[MessageNode], *, are_all_known: bool) -> str:
+        if are_all_known:
+            return "History rewritten by the template"
+        if any(node.model_name not in (None, self.model_name) for node in path):
+            return "Another model read this chat before"
+        return "The system prompt changed"
 
     def _render(self, path: Sequence[MessageNode], system: str | None, date: str) -> str:
         messages = [{"role": node.role, "content": node.text} for node in path]
@@ -111,9 +138,9 @@ class PromptWriter:
         )
 
 
-def _has_ids(node: MessageNode) -> bool:
-    """Say whether the ids of a message are known; a reply that was stopped at once has none."""
-    return bool(node.token_ids) or (node.role == "assistant" and not node.text)
+def _num_common(first: Sequence[int], second: Sequence[int]) -> int:
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
+    return sum(1 for _ in same)
 
 
 def _with_system(messages: list[dict[str, str]], system: str | None) -> list[dict[str, str]]:

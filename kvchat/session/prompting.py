@@ -9,15 +9,15 @@ import logging
 from dataclasses import replace
 
 from kvchat.errors import InvalidArgument, KVChatError
-from kvchat.session.branching import Branching
 from kvchat.session.message import MessageState
 from kvchat.session.reply import Reply
+from kvchat.session.tree import Tree
 from kvchat.store.prompt_rows import draft_with
 
 log = logging.getLogger(__name__)
 
 
-class Prompting(Branching):
+class Prompting(Tree):
     """A session with a draft and a line of prompts; a part of Session."""
 
     _waiting: tuple[str, ...] = ()

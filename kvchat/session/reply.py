@@ -1,8 +1,9 @@
-"""Reply: one answer while it streams, for readers of any thread, with `for` and `async for`."""
+"""Reply: one answer while it streams, for readers of any thread, sync and async."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from time import monotonic
 
 from kvchat.engine.request import FinishReason, Timing, TokenEvent
@@ -18,7 +19,14 @@ _END_STATES = {
 class Reply:
     """An answer that grows; any number of readers, none of which delays it.
 
+        reply = chat.send("Tell me a story.")
+        for piece in reply:                 # or: async for piece in reply
+            print(piece, end="", flush=True)
+        message = reply.wait()              # or: await reply
+        print(message.num_tokens, reply.decode_tokens_per_second)
+
     Pieces are appended by the engine thread and never change, so a reader is a position in them.
+    A reply that goes on behind kept tokens begins with their text as its first piece.
     """
 
     def __init__(
@@ -33,7 +41,9 @@ class Reply:
         self.is_cancelled = False
         """Whether somebody asked for its end."""
         self.is_detached = False
-        """Whether its session stands elsewhere by now, so that it must not move the tip."""
+        """Whether its session stands elsewhere now, so that it must not move there."""
+        self.notice: str | None = None
+        """What made it slower than it should have been, as one sentence; it changed no word."""
         self._node = node
         self._pieces: list[str] = []
         self._timing = Timing()
@@ -117,6 +127,14 @@ class Reply:
         self._raise_if_failed()
         return self._node.message()
 
+    def __await__(self) -> Generator[object, None, Message]:
+        return self._ended().__await__()
+
+    async def _ended(self) -> Message:
+        async for _ in self:
+            pass
+        return self._node.message()
+
     def __iter__(self) -> Iterator[str]:
         position = 0
         while True:
@@ -137,7 +155,7 @@ class Reply:
 
         def watcher() -> None:
             # A loop that was closed while the reply goes on has no reader any more.
-            if not loop.is_closed():
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(changed.set)
 
         self._watchers.append(watcher)
@@ -157,6 +175,19 @@ class Reply:
             self._watchers.remove(watcher)
         self._raise_if_failed()
 
+    def begin(self, text: str, notice: str | None) -> None:
+        """Begin with the text of kept tokens. For whoever writes its prompt, before `take`."""
+        self.notice = self._node.notice = notice
+        if not text:
+            return
+        self._node.pieces.append(text)
+        with self._condition:
+            self._pieces.append(text)
+            self._condition.notify_all()
+            listeners = list(self._listeners)
+        for callback in (*listeners, *self._watchers):
+            callback()
+
     def take(self, event: TokenEvent) -> None:
         """Append what the engine made. Engine thread only, or whoever ends a reply without it."""
         if self.is_finished:
@@ -165,6 +196,8 @@ class Reply:
         node = self._node
         if event.token_id is not None:
             node.token_ids.append(event.token_id)
+        if event.notice is not None:
+            self.notice = node.notice = _joined(self.notice, event.notice)
         is_first = bool(event.text) and not self._pieces
         if event.text:
             node.pieces.append(event.text)
@@ -177,7 +210,7 @@ class Reply:
                 node.decode_tokens_per_second = self.decode_tokens_per_second
                 node.error = self.error = event.error
                 node.state = _END_STATES.get(event.finish_reason, MessageState.DONE)
-                self.finish_reason = event.finish_reason.value
+                self.finish_reason = node.finish_reason = event.finish_reason.value
                 listeners = self._listeners
                 self._listeners = []
             self._condition.notify_all()
@@ -188,3 +221,7 @@ class Reply:
         if self.finish_reason == FinishReason.FAILED:
             sentence = self.error or "The reply stopped; its text so far is saved."
             raise ReplyFailed(sentence) from self.cause
+
+
+def _joined(first: str | None, second: str) -> str:
+    return second if first is None else f"{first} {second}"

@@ -1,7 +1,8 @@
 """Session: one conversation as its user sees it.
 
-Its parts: Conversation (the tip and its path), Talking (send, regenerate), Branching (fork, rewind,
-undo), Prompting (draft, waiting prompts). Here are its settings, its figures and its end.
+Its parts: Conversation (the tip and its path), Talking (send, edit, regenerate), Branching (fork,
+rewind, undo), Tree (visit, label, hide), Prompting (draft, waiting prompts). Here are its settings,
+its figures and its end.
 """
 
 from dataclasses import replace

@@ -1,15 +1,18 @@
-"""Talking: what makes a session say something: send, regenerate, stop."""
+"""Talking: what makes a session say something: send, edit, regenerate, continue, stop."""
 
 import secrets
 from dataclasses import replace
 from time import time
 
+from kvchat.engine.request import FinishReason
 from kvchat.errors import InvalidArgument
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import Conversation
-from kvchat.session.message import MessageNode, MessageState
+from kvchat.session.kept_tokens import KeptTokens
+from kvchat.session.message import MessageNode, MessageState, Role
 from kvchat.session.reply import Reply
-from kvchat.store.rows import new_id
+from kvchat.session.running_replies import ReplyStart
+from kvchat.store.rows import new_id, system_key
 
 TITLE_LENGTH = 48
 
@@ -56,80 +59,214 @@ class Talking(Conversation):
             raise InvalidArgument("An empty message has nothing to answer.")
         with self._host.lock:
             self._check_idle()
-            nodes = self._nodes()
-            node = MessageNode(
-                new_id(),
-                self._row.tree_id,
-                nodes[-1].id if nodes else None,
-                "user",
-                [self._host.storable(text)],
-                created_at=time(),
-                model_name=self._host.model_name,
-            )
-            row, session_id = node.row(), self.id
-            stored = self._host.save(
-                lambda database: database.add_message(
-                    session_id, row, clear_draft=not is_waiting, take_waiting=is_waiting
-                )
-            )
-            # Waiting with the lock held keeps the order of messages; a commit takes milliseconds.
-            stored.result()
-            nodes.append(node)
-            if not is_waiting:
-                self._row = replace(self._row, draft="")
-            if not self._row.title:
-                self.rename(_title_of(text))
-            return self._start(sampling, prompt_is_new=True, push_undo=False)
+            self._say(self._nodes(), text, is_typed=not is_waiting, takes_waiting=is_waiting)
+            return self._start(sampling)
 
-    def regenerate(self, sampling: SamplingParams | None = None) -> Reply:
-        """Answer the last user message again; the old answer stays as a sibling, see `undo`."""
+    def edit(
+        self, message_id: str, text: str, sampling: SamplingParams | None = None
+    ) -> Reply | None:
+        """Say something else in place of a message; what was said stays as its sibling, see `undo`.
+
+            question, answer = chat.messages[:2]
+            chat.edit(question.id, "Tell me two stories.").wait()   # a new question, answered
+            chat.edit(answer.id, "Once upon a time")                # other words for the model
+            chat.continue_reply().wait()                            # which goes on from there
+
+        A user message is answered again, by the reply that is returned. A reply gets a sibling with
+        this text, `Message.is_edited`, and nothing runs. The message may be anywhere in the tree;
+        the session stands on the new one afterwards. Cancels a running reply. Raises
+        InvalidArgument for an empty text or a message of another chat, NotSaving.
+        """
+        if not text.strip():
+            raise InvalidArgument("An empty message cannot stand in place of another.")
+        with self._host.lock:
+            self._check_open()
+            *before, old = self._find(message_id)
+            self._stop_and_detach()
+            if old.role == "user":
+                self._say(before, text, push_undo=True)
+                return self._start(sampling)
+            node = self._node("assistant", before, text)
+            node.is_edited = True
+            self._add(before, node, push_undo=True)
+            self._host.replies.write_ids(self._row, before, node)
+            return None
+
+    def regenerate(
+        self,
+        sampling: SamplingParams | None = None,
+        *,
+        message_id: str | None = None,
+        keep_tokens: int = 0,
+        token: int | None = None,
+    ) -> Reply:
+        """Answer again; the old answer stays as a sibling, see `undo`.
+
+            chat.regenerate()                                       # another answer
+            chat.regenerate(keep_tokens=12)                         # the same first 12 tokens
+            place = chat.tokens(chat.messages[-1].id)[12]
+            other = place.alternatives[1].token_id
+            chat.regenerate(keep_tokens=12, token=other)            # and another 13th
+
+        message_id   a reply, or a user message, anywhere in the tree; None is the last one
+        keep_tokens  the new reply begins with so many tokens of the old one, exactly
+        token        then with this token, whatever the model would have drawn
+
+        Nothing before the first new token is computed again while its keys and values are kept;
+        `max_tokens` counts new tokens only. A prompt written for another system prompt or model is
+        said again first, as a sibling. Raises SessionBusy while a reply runs, InvalidArgument for
+        a message that cannot be answered or tokens that are not there.
+        """
+        with self._host.lock:
+            self._check_idle()
+            path = self._nodes() if message_id is None else self._find(message_id)
+            source = path[-1] if path and path[-1].role == "assistant" else None
+            before = path[:-1] if source is not None else path
+            if not before or before[-1].role != "user":
+                raise InvalidArgument("There is no message to answer again.")
+            kept = self._kept(source, keep_tokens, token)
+            return self._answer_again(before, source, kept, sampling)
+
+    def continue_reply(self, sampling: SamplingParams | None = None) -> Reply:
+        """Go on at the end of the last reply, in a sibling that begins with all its tokens.
+
+            chat.send("Count to a thousand.", SamplingParams(max_tokens=50)).wait()
+            chat.continue_reply().wait()        # or after stop(), or after edit() of a reply
+
+        Raises SessionBusy while a reply runs, InvalidArgument when the last message is no reply or
+        the model ended it by itself.
+        """
         with self._host.lock:
             self._check_idle()
             nodes = self._nodes()
-            has_reply = bool(nodes) and nodes[-1].role == "assistant"
-            place = len(nodes) - 1 if has_reply else len(nodes)
-            if place < 1 or nodes[place - 1].role != "user":
-                raise InvalidArgument("There is no message to answer again.")
-            del nodes[place:]
-            is_new = not nodes[-1].token_ids
-            return self._start(sampling, prompt_is_new=is_new, push_undo=has_reply)
+            if not nodes or nodes[-1].role != "assistant":
+                raise InvalidArgument("There is no reply to go on with.")
+            source = nodes[-1]
+            if source.finish_reason == FinishReason.STOP:
+                raise InvalidArgument("The model ended this reply by itself; nothing can follow.")
+            num_tokens = len(source.token_ids)
+            kept = KeptTokens(source.id, num_tokens)
+            if source.model_name != self._host.model_name or (source.text and not num_tokens):
+                kept = KeptTokens(text=source.text)
+            return self._answer_again(nodes[:-1], source, kept, sampling)
 
     def stop(self) -> None:
         """End the running reply, if any; its text so far is kept."""
         if self._reply is not None:
             self._reply.cancel()
 
-    def _start(
-        self, sampling: SamplingParams | None, *, prompt_is_new: bool, push_undo: bool
+    # Pieces
+
+    def _kept(
+        self, source: MessageNode | None, num_tokens: int, token: int | None
+    ) -> KeptTokens | None:
+        """Return what a reply begins with; raises InvalidArgument where that cannot be."""
+        limit = 0 if source is None else len(source.token_ids)
+        if not 0 <= num_tokens <= limit:
+            raise InvalidArgument(f"keep_tokens is {num_tokens}, but the reply has {limit} tokens.")
+        if token is not None and not 0 <= token < self._host.vocab_size:
+            raise InvalidArgument(f"The model has no token {token}.")
+        if not num_tokens and token is None:
+            return None
+        if source is None:
+            return KeptTokens(token=token)
+        if source.model_name != self._host.model_name:
+            raise InvalidArgument("Another model made this reply; its tokens cannot be kept.")
+        if num_tokens == limit and source.finish_reason == FinishReason.STOP:
+            raise InvalidArgument("The model ended this reply by itself; nothing can follow.")
+        return KeptTokens(source.id, num_tokens, token)
+
+    def _answer_again(
+        self,
+        before: list[MessageNode],
+        source: MessageNode | None,
+        kept: KeptTokens | None,
+        sampling: SamplingParams | None,
     ) -> Reply:
-        params = self.sampling if sampling is None else sampling
-        seed = secrets.randbits(32) if params.seed is None else params.seed
-        nodes = self._nodes()
-        node = MessageNode(
+        user, nodes = before[-1], self._nodes()
+        is_other = (user.model_name, user.system_key) != (
+            self._host.model_name,
+            system_key(self._row.system),
+        )
+        if user.token_ids and is_other:
+            # Its ids were made for what is below it; this prompt needs others.
+            self._say(before[:-1], user.text, push_undo=True)
+        elif not nodes or nodes[-1] is not user:
+            self._move_to(before, push_undo=True)
+        return self._start(sampling, kept, source)
+
+    def _say(
+        self,
+        before: list[MessageNode],
+        text: str,
+        *,
+        push_undo: bool = False,
+        is_typed: bool = False,
+        takes_waiting: bool = False,
+    ) -> None:
+        """Store a user message behind others, and stand on it."""
+        node = self._node("user", before, self._host.storable(text))
+        self._add(
+            before, node, push_undo=push_undo, clear_draft=is_typed, take_waiting=takes_waiting
+        )
+        if is_typed:
+            self._row = replace(self._row, draft="")
+        if not self._row.title:
+            self.rename(_title_of(text))
+
+    def _node(self, role: Role, before: list[MessageNode], text: str) -> MessageNode:
+        return MessageNode(
             new_id(),
             self._row.tree_id,
-            nodes[-1].id,
-            "assistant",
-            [],
-            state=MessageState.STREAMING,
+            before[-1].id if before else None,
+            role,
+            [text] if text else [],
             created_at=time(),
             model_name=self._host.model_name,
-            seed=seed,
         )
-        path = list(nodes)
-        nodes.append(node)
-        self._error = None
-        self._reply = Reply(self.id, node, seed, self._host.replies.cancel)
-        self._host.start(
-            self._row,
-            self._reply,
-            path,
-            node,
-            params,
-            prompt_is_new=prompt_is_new,
-            push_undo=push_undo,
+
+    def _add(
+        self,
+        before: list[MessageNode],
+        node: MessageNode,
+        *,
+        push_undo: bool,
+        clear_draft: bool = False,
+        take_waiting: bool = False,
+    ) -> None:
+        row, session_id = node.row(), self.id
+        stored = self._host.save(
+            lambda database: database.add_message(
+                session_id,
+                row,
+                push_undo=push_undo,
+                clear_draft=clear_draft,
+                take_waiting=take_waiting,
+            )
         )
-        return self._reply
+        # Waiting with the lock held keeps the order of messages; a commit takes milliseconds.
+        stored.result()
+        self._stand_on([*before, node])
+
+    def _start(
+        self,
+        sampling: SamplingParams | None = None,
+        kept: KeptTokens | None = None,
+        source: MessageNode | None = None,
+    ) -> Reply:
+        """Answer the user message the session stands on."""
+        params = self.sampling if sampling is None else sampling
+        path = list(self._nodes())
+        node = self._node("assistant", path, "")
+        node.state = MessageState.STREAMING
+        node.seed = secrets.randbits(32) if params.seed is None else params.seed
+        if kept is not None:
+            node.token_ids = kept.token_ids(source)
+        reply = Reply(self.id, node, node.seed, self._host.replies.cancel)
+        self._host.start(ReplyStart(self._row, reply, path, node, params, kept))
+        self._path = [*path, node]
+        self._reply = reply
+        return reply
 
 
 def _title_of(text: str) -> str:

@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 
 from kvchat.errors import KVChatError
+from kvchat.store.alternative_rows import AlternativeRows
 from kvchat.store.backups import (
     Backup,
     is_backup_due,
@@ -20,6 +21,7 @@ from kvchat.store.backups import (
     remove_older,
     write_backup,
 )
+from kvchat.store.branch_rows import BranchRows
 from kvchat.store.database_file import damaged, open_connection, spoken_errors
 from kvchat.store.message_rows import MessageRows
 from kvchat.store.open_mark import OpenMark
@@ -31,7 +33,7 @@ FILE_NAME = "chats.db"
 _LOG = logging.getLogger(__name__)
 
 
-class Database(SessionRows, MessageRows, PromptRows, TrashRows):
+class Database(SessionRows, MessageRows, BranchRows, AlternativeRows, PromptRows, TrashRows):
     """The one connection to a chat database, opened or made; None keeps everything in memory.
 
     Opening applies missing migrations, marks replies that were streaming when the last process

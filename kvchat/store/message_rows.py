@@ -5,11 +5,13 @@ import sqlite3
 from collections.abc import Sequence
 
 from kvchat.clean_text import storable
+from kvchat.store.alternative_rows import insert_token_records
 from kvchat.store.prompt_rows import note_sent, remove_first_waiting
 from kvchat.store.rows import (
     MessageRow,
     ReplyEnd,
     ReplyUpdate,
+    TokenRecords,
     pack_token_ids,
     unpack_token_ids,
 )
@@ -20,7 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 _MESSAGE_COLUMNS = (
     "id, tree_id, parent_id, role, text, token_ids, state, created_at, model_name, seed,"
-    " finish_reason, error, num_cached_tokens, decode_tokens_per_second"
+    " finish_reason, error, num_cached_tokens, decode_tokens_per_second, is_edited, label, notice,"
+    " system_key, is_hidden"
 )
 
 
@@ -61,10 +64,11 @@ class MessageRows(SearchRows):
             )
         self.num_gaps += 1
 
-    def insert_message(self, row: MessageRow) -> None:
+    def insert_message(self, row: MessageRow, records: Sequence[TokenRecords] = ()) -> None:
         """Add a node that no session stands on yet."""
         with self.transaction() as connection:
             _insert_message(connection, row)
+            insert_token_records(connection, row.id, records)
         self.num_gaps += 1
 
     def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
@@ -78,26 +82,33 @@ class MessageRows(SearchRows):
         reply: MessageRow,
         *,
         prompt_token_ids: Sequence[int] | None = None,
-        push_undo: bool = False,
+        prompt_system_key: str | None = None,
+        records: Sequence[TokenRecords] = (),
         is_tip: bool = True,
     ) -> None:
         """Add the row of a reply that is about to stream, and move the session's tip to it.
 
-        Without `is_tip` the session stands elsewhere by now and stays there.
-
         `prompt_token_ids` are recorded as those of its parent, the user message, in the same
-        transaction. The tip moves now, so that after a crash the session shows what was said.
+        transaction, with the model and the system prompt they were made for; `records` are those of
+        tokens the reply begins with. The tip moves now, so that after a crash the session shows
+        what was said; it stays where the session stands elsewhere by now, or without `is_tip`.
         """
         assert reply.state == "streaming"
         with self.transaction() as connection:
             if prompt_token_ids is not None:
                 assert reply.parent_id is not None
                 _set_token_ids(connection, reply.parent_id, prompt_token_ids)
-            if push_undo and is_tip:
-                push_undo_tip(connection, session_id)
+                connection.execute(
+                    "UPDATE messages SET model_name = ?, system_key = ? WHERE id = ?",
+                    (reply.model_name, prompt_system_key, reply.parent_id),
+                )
             _insert_message(connection, reply)
+            insert_token_records(connection, reply.id, records)
             if is_tip:
-                update_session(connection, session_id, "tip_id = ?", reply.id)
+                connection.execute(
+                    "UPDATE sessions SET tip_id = ? WHERE id = ? AND tip_id IS ?",
+                    (reply.id, session_id, reply.parent_id),
+                )
 
     def extend_replies(self, updates: Sequence[ReplyUpdate]) -> None:
         """Append to streaming replies, and end those that have ended, in one transaction.
@@ -122,6 +133,8 @@ class MessageRows(SearchRows):
                         update.message_id,
                     ),
                 )
+                before = TokenRecords(len(unpack_token_ids(token_ids)), update.records)
+                insert_token_records(connection, update.message_id, [before])
                 if update.end is not None:
                     _end_reply(connection, update.message_id, update.end)
         self.num_gaps += sum(update.end is not None for update in updates)
@@ -161,13 +174,25 @@ class MessageRows(SearchRows):
             (tree_id, parent_id),
         )
 
+    def load_tree(self, tree_id: str) -> list[MessageRow]:
+        """Return all messages of a tree, hidden ones too, oldest first."""
+        return self.read(
+            _message_row,
+            f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE tree_id = ? ORDER BY number",
+            (tree_id,),
+        )
+
     def siblings(self, message_id: str) -> list[str]:
-        """Return the ids of the messages with the same parent, itself included, oldest first."""
+        """Return the ids of the messages with the same parent, itself included, oldest first.
+
+        Hidden ones are left out, apart from the message itself.
+        """
         return self.read(
             lambda row: str(row[0]),
             "SELECT other.id FROM messages AS self JOIN messages AS other"
             " ON other.tree_id = self.tree_id AND other.parent_id IS self.parent_id"
-            " WHERE self.id = ? ORDER BY other.number",
+            " WHERE self.id = ? AND (NOT other.is_hidden OR other.id = self.id)"
+            " ORDER BY other.number",
             (message_id,),
         )
 
@@ -189,7 +214,7 @@ class MessageRows(SearchRows):
 def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
     connection.execute(
         f"INSERT INTO messages ({_MESSAGE_COLUMNS}, depth) VALUES"
-        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
         " 1 + coalesce((SELECT depth FROM messages WHERE id = ?), 0))",
         (
             row.id,
@@ -206,6 +231,11 @@ def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
             row.error,
             row.num_cached_tokens,
             row.decode_tokens_per_second,
+            row.is_edited,
+            row.label,
+            row.notice,
+            row.system_key,
+            row.is_hidden,
             row.parent_id,
         ),
     )
@@ -225,13 +255,14 @@ def _set_token_ids(
 def _end_reply(connection: sqlite3.Connection, message_id: str, end: ReplyEnd) -> None:
     connection.execute(
         "UPDATE messages SET state = ?, finish_reason = ?, error = ?, num_cached_tokens = ?,"
-        " decode_tokens_per_second = ? WHERE id = ?",
+        " decode_tokens_per_second = ?, notice = ? WHERE id = ?",
         (
             end.state,
             end.finish_reason,
             None if end.error is None else storable(end.error),
             end.num_cached_tokens,
             end.decode_tokens_per_second,
+            end.notice,
             message_id,
         ),
     )
@@ -250,4 +281,5 @@ def _message_row(row: tuple[object, ...]) -> MessageRow:
     values = list(row)
     values[5] = unpack_token_ids(row[5])  # type: ignore[arg-type]
     values[9] = None if row[9] is None else int(str(row[9]))
+    values[14], values[18] = bool(row[14]), bool(row[18])
     return MessageRow(*values)  # type: ignore[arg-type]

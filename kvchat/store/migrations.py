@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from kvchat.errors import fault
+from kvchat.store.rows import system_key
 
 APPLICATION_ID = 0x6B766368
 """Marks a SQLite file as a chat database: "kvch" in the file's header."""
@@ -122,10 +123,46 @@ def m003_search_and_prompts(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX sessions_by_tip ON sessions (tip_id)")
 
 
+def m004_branches_and_alternatives(connection: sqlite3.Connection) -> None:
+    """Labels, hidden and edited messages, tips that were visited, alternatives of tokens."""
+    for column in (
+        "is_edited INTEGER NOT NULL DEFAULT 0",
+        "label TEXT",
+        "notice TEXT",
+        "system_key TEXT",
+        "is_hidden INTEGER NOT NULL DEFAULT 0",
+    ):
+        connection.execute(f"ALTER TABLE messages ADD COLUMN {column}")
+    connection.execute("ALTER TABLE sessions ADD COLUMN undo_changes TEXT NOT NULL DEFAULT '[]'")
+    # Until now all sessions of a tree had one system prompt.
+    trees = connection.execute("SELECT DISTINCT tree_id, system FROM sessions").fetchall()
+    connection.executemany(
+        "UPDATE messages SET system_key = ?"
+        " WHERE tree_id = ? AND role = 'user' AND length(token_ids) > 0",
+        [(system_key(system), tree_id) for tree_id, system in trees],
+    )
+    connection.execute("""
+        CREATE TABLE token_alternatives (
+            message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+            first_token INTEGER NOT NULL,
+            records BLOB NOT NULL,
+            PRIMARY KEY (message_id, first_token)
+        ) WITHOUT ROWID""")
+    connection.execute("""
+        CREATE TABLE visits (
+            session_id TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+            message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            PRIMARY KEY (session_id, message_id)
+        ) WITHOUT ROWID""")
+    connection.execute("CREATE INDEX visits_by_message ON visits (message_id)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_sessions_and_messages,
     m002_segments,
     m003_search_and_prompts,
+    m004_branches_and_alternatives,
 )
 
 

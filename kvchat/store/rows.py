@@ -5,6 +5,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 
 Role = Literal["user", "assistant"]
@@ -14,6 +15,13 @@ State = Literal["done", "streaming", "interrupted", "failed"]
 def new_id() -> str:
     """Return a random 128-bit id as 32 hexadecimal digits."""
     return secrets.token_hex(16)
+
+
+def system_key(system: str | None) -> str:
+    """Return a short name of a system prompt, by which ids made with another one are told apart."""
+    if system is None:
+        return ""
+    return blake2b(system.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def pack_token_ids(token_ids: Iterable[int]) -> bytes:
@@ -58,6 +66,33 @@ class MessageRow:
     error: str | None = None
     num_cached_tokens: int = 0
     decode_tokens_per_second: float = 0.0
+    is_edited: bool = False
+    """A reply whose text somebody wrote."""
+    label: str | None = None
+    """A name that somebody gave this place; may change."""
+    notice: str | None = None
+    system_key: str | None = None
+    """Of a user message with token ids: `system_key` of the system prompt they begin with."""
+    is_hidden: bool = False
+    """Taken out of sight, with all below it; may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecords:
+    """Packed records of consecutive tokens of one message, from the token `first_token` on."""
+
+    first_token: int
+    records: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What `undo` did: the tip a session stands on again, and the system prompt it has."""
+
+    tip_id: str | None
+    system: str | None
+    shown_id: str | None = None
+    """The message that is no longer hidden, if one was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,7 @@ class ReplyEnd:
     error: str | None = None
     num_cached_tokens: int = 0
     decode_tokens_per_second: float = 0.0
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +144,5 @@ class ReplyUpdate:
     text: str = ""
     token_ids: tuple[int, ...] = ()
     end: ReplyEnd | None = None
+    records: bytes = b""
+    """Packed records of exactly these token ids, or nothing."""

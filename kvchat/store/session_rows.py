@@ -5,7 +5,7 @@ import sqlite3
 
 from kvchat.clean_text import storable
 from kvchat.errors import SessionNotFound
-from kvchat.store.rows import SessionRow
+from kvchat.store.rows import SessionRow, Undone
 from kvchat.store.transactions import Transactions
 
 MAX_UNDO_TIPS = 64
@@ -99,16 +99,33 @@ class SessionRows(Transactions):
                 push_undo_tip(connection, session_id)
             update_session(connection, session_id, "tip_id = ?", tip_id)
 
-    def undo(self, session_id: str) -> tuple[bool, str | None]:
-        """Return to the tip before the last one pushed: (True, tip), or (False, tip) if none is."""
+    def num_undo(self, session_id: str) -> int:
+        """Return how many moves of a session can be taken back."""
+        return len(_undo_stack(self._connection, session_id)[1])
+
+    def undo(self, session_id: str) -> Undone | None:
+        """Return to the tip before the last one pushed, or return None if none is.
+
+        What was hidden or replaced together with that move comes back in the same transaction.
+        """
         with self.transaction() as connection:
-            tip_id, tips = _undo_tips(connection, session_id)
+            tip_id, tips, changes = _undo_stack(connection, session_id)
             if not tips:
-                return False, tip_id
-            tip_id = tips.pop()
-            update_session(connection, session_id, "undo_tips = ?", json.dumps(tips))
-            update_session(connection, session_id, "tip_id = ?", tip_id)
-            return True, tip_id
+                return None
+            before, change = tips.pop(), changes.pop() or {}
+            _set_undo_stack(connection, session_id, tips, changes)
+            note_visit(connection, session_id, tip_id)
+            update_session(connection, session_id, "tip_id = ?", before)
+            if "system" in change:
+                update_session(connection, session_id, "system = ?", change["system"])
+            if "shown" in change:
+                connection.execute(
+                    "UPDATE messages SET is_hidden = 0 WHERE id = ?", (change["shown"],)
+                )
+            (system,) = connection.execute(
+                "SELECT system FROM sessions WHERE id = ?", (session_id,)
+            ).fetchone()
+            return Undone(before, system, change.get("shown"))
 
 
 def update_session(
@@ -122,22 +139,59 @@ def update_session(
         raise SessionNotFound("There is no such session.")
 
 
-def _undo_tips(
+_Change = dict[str, str | None]
+"""What changed together with a move: "system" and the one before, or "shown" and what was hidden"""
+
+
+def _undo_stack(
     connection: sqlite3.Connection, session_id: str
-) -> tuple[str | None, list[str | None]]:
+) -> tuple[str | None, list[str | None], list[_Change | None]]:
     row = connection.execute(
-        "SELECT tip_id, undo_tips FROM sessions WHERE id = ?", (session_id,)
+        "SELECT tip_id, undo_tips, undo_changes FROM sessions WHERE id = ?", (session_id,)
     ).fetchone()
     if row is None:
         raise SessionNotFound("There is no such session.")
-    return row[0], json.loads(row[1])
+    tips, changes = json.loads(row[1]), json.loads(row[2])
+    # Tips that were pushed before changes were kept have none.
+    return row[0], tips, [None] * (len(tips) - len(changes)) + changes
 
 
-def push_undo_tip(connection: sqlite3.Connection, session_id: str) -> None:
-    """Remember where a session stands, inside a transaction, for `SessionRows.undo`."""
-    tip_id, tips = _undo_tips(connection, session_id)
-    tips = [*tips, tip_id][-MAX_UNDO_TIPS:]
+def _set_undo_stack(
+    connection: sqlite3.Connection,
+    session_id: str,
+    tips: list[str | None],
+    changes: list[_Change | None],
+) -> None:
     update_session(connection, session_id, "undo_tips = ?", json.dumps(tips))
+    update_session(connection, session_id, "undo_changes = ?", json.dumps(changes))
+
+
+def push_undo_tip(
+    connection: sqlite3.Connection, session_id: str, change: _Change | None = None
+) -> None:
+    """Remember where a session stands, inside a transaction, for `SessionRows.undo`.
+
+    `change` is what the transaction changes besides: {"system": the one before} or {"shown": the
+    message that is hidden now}.
+    """
+    tip_id, tips, changes = _undo_stack(connection, session_id)
+    _set_undo_stack(
+        connection,
+        session_id,
+        [*tips, tip_id][-MAX_UNDO_TIPS:],
+        [*changes, change][-MAX_UNDO_TIPS:],
+    )
+    note_visit(connection, session_id, tip_id)
+
+
+def note_visit(connection: sqlite3.Connection, session_id: str, tip_id: str | None) -> None:
+    """Remember, inside a transaction, that a session stood on a tip that it leaves now."""
+    if tip_id is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO visits SELECT ?, ?, coalesce(max(number), 0) + 1 FROM visits"
+            " WHERE session_id = ?",
+            (session_id, tip_id, session_id),
+        )
 
 
 # SQLite's values have no static types; the schema's checks say what they are.

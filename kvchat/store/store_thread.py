@@ -46,6 +46,7 @@ class _Piece:
     message_id: str
     text: str
     token_id: int | None
+    record: bytes
     end: ReplyEnd | None
 
 
@@ -63,6 +64,7 @@ class _Unsaved:
 
     pieces: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
     end: ReplyEnd | None = None
 
 
@@ -150,21 +152,24 @@ class StoreThread:
                 self._jobs.put(run)
         return future
 
-    def stream(self, message_id: str, text: str, token_id: int | None = None) -> None:
+    def stream(
+        self, message_id: str, text: str, token_id: int | None = None, record: bytes = b""
+    ) -> None:
         """Append a piece to a reply begun with `Database.begin_reply`; in practice the engine's.
 
         Never waits and never fails; the pieces of one reply come from one thread at a time. Text
         and token may come apart: "" for a token that shows nothing yet, None for text that needs
-        no token.
+        no token. `record` is what is kept of the token's alternatives; all tokens of a reply have
+        one, or none has.
         """
-        self._append(message_id, text, token_id, None)
+        self._append(message_id, text, token_id, record, None)
 
     def finish(self, message_id: str, end: ReplyEnd) -> None:
         """End a reply, after its pieces; committed without waiting for the tick.
 
         Never waits; called where `stream` is.
         """
-        self._append(message_id, "", None, end)
+        self._append(message_id, "", None, b"", end)
 
     def keep_draft(self, session_id: str, text: str) -> None:
         """Store what stands in a session's prompt, within `tick_seconds`; never waits, any thread.
@@ -175,9 +180,14 @@ class StoreThread:
         self._wake()
 
     def _append(
-        self, message_id: str, text: str, token_id: int | None, end: ReplyEnd | None
+        self,
+        message_id: str,
+        text: str,
+        token_id: int | None,
+        record: bytes,
+        end: ReplyEnd | None,
     ) -> None:
-        self._pieces.append(_Piece(message_id, text, token_id, end))
+        self._pieces.append(_Piece(message_id, text, token_id, record, end))
         num_pieces = self._num_pieces.get(message_id, 0) + 1
         if end is not None:
             self._num_pieces.pop(message_id, None)
@@ -296,12 +306,19 @@ class StoreThread:
             unsaved.pieces.append(piece.text)
             if piece.token_id is not None:
                 unsaved.token_ids.append(piece.token_id)
+                unsaved.records.append(piece.record)
             unsaved.end = piece.end or unsaved.end
         self._save_drafts(database)
         if not self._unsaved:
             return
         updates = [
-            ReplyUpdate(message_id, "".join(each.pieces), tuple(each.token_ids), each.end)
+            ReplyUpdate(
+                message_id,
+                "".join(each.pieces),
+                tuple(each.token_ids),
+                each.end,
+                b"".join(each.records),
+            )
             for message_id, each in self._unsaved.items()
         ]
         try:

@@ -15,6 +15,8 @@ from kvchat.store.rows import (
     ReplyEnd,
     ReplyUpdate,
     SessionRow,
+    TokenRecords,
+    Undone,
     new_id,
     pack_token_ids,
     unpack_token_ids,
@@ -128,27 +130,107 @@ def test_a_rewind_moves_the_tip_and_undo_brings_it_back(chat: Database) -> None:
     chat.move_tip("s", "r1", push_undo=True)
     chat.move_tip("s", None, push_undo=True)
     assert chat.session("s").tip_id is None
-    assert chat.undo("s") == (True, "r1")
+    assert chat.undo("s") == Undone("r1", None)
     again = reopened(chat)
-    assert again.undo("s") == (True, "r2")
-    assert again.undo("s") == (False, "r2")
+    assert again.undo("s") == Undone("r2", None)
+    assert again.undo("s") is None
     assert again.session("s").tip_id == "r2"
     assert ids(again.load_path("r2")) == ["u1", "r1", "u2", "r2"]
     again.close()
 
 
 def test_a_regenerated_reply_can_be_undone(chat: Database, reply: Make) -> None:
-    chat.begin_reply("s", reply("r2b", "u2"), push_undo=True)
+    chat.move_tip("s", "u2", push_undo=True)
+    chat.begin_reply("s", reply("r2b", "u2"))
     assert chat.session("s").tip_id == "r2b"
-    assert chat.undo("s") == (True, "r2")
+    assert chat.undo("s") == Undone("r2", None)
     assert chat.siblings("r2") == ["r2", "r2b"]
+
+
+def test_a_reply_moves_no_tip_that_has_gone_elsewhere(chat: Database, reply: Make) -> None:
+    chat.begin_reply("s", reply("r1b", "u1"))
+    chat.move_tip("s", "u2")
+    chat.begin_reply("s", reply("r2b", "u2"), is_tip=False)
+    assert chat.session("s").tip_id == "u2"
+    assert chat.siblings("r1") == ["r1", "r1b"]
+
+
+def test_a_hidden_message_is_no_sibling_until_undo_shows_it(chat: Database, reply: Make) -> None:
+    chat.move_tip("s", "u2")
+    chat.begin_reply("s", reply("r2b", "u2"))
+    chat.hide_message("s", "r2b", "u2")
+    assert chat.siblings("r2") == ["r2"] and chat.session("s").tip_id == "u2"
+    assert chat.siblings("r2b") == ["r2", "r2b"]
+    again = reopened(chat)
+    assert again.undo("s") == Undone("r2b", None, "r2b")
+    assert again.siblings("r2") == ["r2", "r2b"]
+    again.close()
+
+
+def test_undo_brings_back_a_system_prompt_with_the_tip(chat: Database) -> None:
+    chat.set_system("s", "Be brief.")
+    chat.move_tip("s", "r1", push_undo=True)
+    assert chat.undo("s") == Undone("r2", "Be brief.")
+    again = reopened(chat)
+    assert again.undo("s") == Undone("r2", None)
+    assert again.session("s").system is None
+    again.close()
+
+
+def test_an_undo_step_of_an_older_version_has_no_change(chat: Database) -> None:
+    with chat.transaction() as connection:
+        connection.execute("UPDATE sessions SET undo_tips = '[\"r1\"]', undo_changes = '[]'")
+    chat.set_system("s", "Be brief.")
+    assert chat.undo("s") == Undone("r2", None)
+    assert chat.undo("s") == Undone("r1", None)
+
+
+def test_a_visit_returns_to_the_last_tip_below_else_to_the_newest_leaf(
+    chat: Database, user: Make, reply: Make
+) -> None:
+    chat.add_message("s", user("u2b", "r1"), push_undo=True)
+    chat.begin_reply("s", reply("r2b", "u2b"))
+    (r1,) = (row for row in chat.load_path("r2") if row.id == "r1")
+    assert chat.last_tip_below("s", r1) == "r2"
+    chat.create_session(SessionRow(id="new", tree_id=r1.tree_id))
+    assert chat.last_tip_below("new", r1) == "r2b"
+    chat.hide_message("new", "u2b", None)
+    assert chat.last_tip_below("new", r1) == "r2"
+
+
+def test_a_label_stays_until_it_is_taken_away(chat: Database) -> None:
+    chat.set_label("r1", "start")
+    again = reopened(chat)
+    assert [row.label for row in again.load_path("r2")] == [None, "start", None, None]
+    again.set_label("r1", None)
+    assert [row.label for row in again.load_tree("t")] == [None] * 4
+    again.close()
+
+
+def test_records_of_tokens_come_back_in_order_with_their_places(
+    chat: Database, reply: Make
+) -> None:
+    begun = replace(reply("r3", "r2"), token_ids=(5, 6))
+    chat.begin_reply("s", begun, records=[TokenRecords(1, b"b")])
+    chat.extend_replies([ReplyUpdate("r3", "x", (7,), records=b"c")])
+    chat.extend_replies([ReplyUpdate("r3", "y", (8, 9), ReplyEnd("done"), b"de")])
+    again = reopened(chat)
+    assert again.token_records("r3") == [
+        TokenRecords(1, b"b"),
+        TokenRecords(2, b"c"),
+        TokenRecords(3, b"de"),
+    ]
+    again.add_token_records("r3", [TokenRecords(0, b"a")])
+    assert again.token_records("r3")[0] == TokenRecords(0, b"a")
+    assert again.token_records("r1") == []
+    again.close()
 
 
 def test_the_list_of_undo_steps_is_bounded(chat: Database) -> None:
     for _ in range(MAX_UNDO_TIPS + 10):
         chat.move_tip("s", "r1", push_undo=True)
     undone = 0
-    while chat.undo("s")[0]:
+    while chat.undo("s") is not None:
         undone += 1
     assert undone == MAX_UNDO_TIPS
 
@@ -325,7 +407,7 @@ def test_deleted_content_is_overwritten_and_commits_are_synchronous(database: Da
         lambda d, u, r: d.rename("s", "other"),
         lambda d, u, r: d.move_tip("s", "r1", push_undo=True),
         lambda d, u, r: d.add_message("s", u("u3", "r2"), push_undo=True, clear_draft=True),
-        lambda d, u, r: d.begin_reply("s", r("r9", "u2"), prompt_token_ids=[1], push_undo=True),
+        lambda d, u, r: d.begin_reply("s", r("r9", "u2"), prompt_token_ids=[1]),
         lambda d, u, r: d.undo("s"),
         lambda d, u, r: d.set_token_ids("u1", [9, 9]),
         lambda d, u, r: d.extend_replies([ReplyUpdate("r3", "x"), ReplyUpdate("r4", "y")]),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kvchat.store.database import Database
-from kvchat.store.rows import MessageRow, SessionRow
+from kvchat.store.rows import MessageRow, SessionRow, Undone
 from kvchat.store.trash import Purged
 from kvchat.store.tree_ways import TreeWays
 
@@ -61,7 +61,7 @@ def test_what_a_live_session_can_return_to_is_kept(family: Database) -> None:
     family.delete_session("fork", 1.0)
     family.purge()
     assert names(family) == "abc"
-    assert family.undo("s") == (True, "c")
+    assert family.undo("s") == Undone("c", None)
 
 
 def test_what_hangs_below_erased_messages_goes_with_them(family: Database, user: Make) -> None:

@@ -1,0 +1,35 @@
+"""What tests of sessions share: short ways to say something and to look at what was said."""
+
+from kvchat.sampling_params import SamplingParams
+from kvchat.session.message import MessageNode
+from kvchat.session.prompt import path_token_ids
+from kvchat.session.session import Session
+
+GREEDY = SamplingParams(temperature=0, max_tokens=6)
+LONG = SamplingParams(temperature=0, max_tokens=200)
+
+
+def drawn(seed: int, max_tokens: int = 8) -> SamplingParams:
+    """Return settings that draw, the same for the same seed."""
+    return SamplingParams(temperature=1.0, seed=seed, max_tokens=max_tokens)
+
+
+def say(session: Session, text: str, sampling: SamplingParams = GREEDY) -> str:
+    """Send a text and return the whole answer."""
+    return session.send(text, sampling).wait(60).text
+
+
+def texts(session: Session) -> list[str]:
+    """Return what was said on the path of a session."""
+    return [message.text for message in session.messages]
+
+
+def nodes(session: Session) -> list[MessageNode]:
+    """Return the messages of a path with their token ids."""
+    with session._host.lock:
+        return list(session._nodes())
+
+
+def ids(session: Session) -> list[int]:
+    """Return the token ids of a session's path."""
+    return path_token_ids(nodes(session))
