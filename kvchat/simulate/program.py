@@ -25,6 +25,8 @@ from kvchat.simulate.facts import Closed, Fact, Failed, Figures, Life, Woke
 from kvchat.simulate.judge import Judge
 
 CONTEXT_TOKENS = 480
+POOL_TOKENS = (600, 3000, 20_000)
+"""Room for hardly more than one chat, for some, and for all: preemption, eviction, sharing."""
 MAX_USERS = 10_000
 MAX_SECONDS = 1e6
 START_SECONDS = 120.0
@@ -67,6 +69,7 @@ class Simulation:
         self, num_users: int, seed: str, data_dir: str, *, life_seconds: float, is_soak: bool
     ) -> None:
         self._rng = random.Random(seed)
+        self._pools = self._rng.sample(POOL_TOKENS, len(POOL_TOKENS))
         self._num_users = num_users
         self._seed = seed
         self._data_dir = data_dir
@@ -175,7 +178,7 @@ class Simulation:
             self._data_dir,
             self._num_users,
             CONTEXT_TOKENS,
-            pool_tokens=rng.choice((600, 1200, 4000)),
+            pool_tokens=self._pools[self._num_lives % len(self._pools)],
             block_size=rng.choice((8, 16, 32)),
             kv_dtype=rng.choice(("auto", "int8")),
             message_ids=self.judge.message_ids,

@@ -50,6 +50,7 @@ class User:
             (self._chat, 10),
             (self._open, 2),
             (self._fork, 4),
+            (self._broadcast, 3),
             (self._rewind, 3),
             (self._undo, 2),
             (self._regenerate, 2),
@@ -86,7 +87,7 @@ class User:
     def _chat(self) -> Iterator[None]:
         session = self._pick()
         text, sampling = self._text(), self._sampling()
-        if session.stats().num_tokens > self._context_tokens - 170 and session.window is None:
+        if not self._has_room(session):
             yield from self._make_shorter(session)
             return
         act = Act("send", session.id, text=text)
@@ -147,6 +148,26 @@ class User:
         fork = parent.fork(place, self.title)
         self._sessions.append(fork)
         yield from self._stand(Act("fork", fork.id, parent.id, place=place), fork)
+
+    def _broadcast(self) -> Iterator[None]:
+        """Let a chat and its fork go on at once: both write behind the same blocks."""
+        parent = self._pick()
+        if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
+            yield from self._delete()
+            return
+        fork = parent.fork(None, self.title)
+        self._sessions.append(fork)
+        yield from self._stand(Act("fork", fork.id, parent.id), fork)
+        text, sampling = self._text(), self._sampling()
+        both = (parent, fork)
+        for session in both:
+            act = Act("send", session.id, text=text)
+            self._tell(Began(act, self._terms_before(session, sampling)))
+        replies = self._runtime.broadcast(both, text, sampling)
+        for session in both:
+            self._tell(Promised(session.id, session.messages[-2].id, text))
+        for session, reply in zip(both, replies, strict=True):
+            yield from self._listen(Act("send", session.id, text=text), session, reply, sampling)
 
     def _rewind(self) -> Iterator[None]:
         session = self._pick()
@@ -220,6 +241,12 @@ class User:
     def _load(self, job: Callable[[Database], list[MessageRow]]) -> tuple[MessageRow, ...]:
         """Ask the store, which answers when everything before is stored."""
         return tuple(self._runtime.host.save(job).result())
+
+    def _has_room(self, session: Session) -> bool:
+        """Say whether a message and a long reply fit the context."""
+        if session.window is not None:
+            return True
+        return session.stats().num_tokens <= self._context_tokens - 170
 
     def _pick(self) -> Session:
         return self._rng.choice(self._sessions)
