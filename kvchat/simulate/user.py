@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from kvchat.errors import EngineStopped
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.reply import Reply
@@ -126,6 +127,9 @@ class User:
             yield
         terms = self._terms(session, sampling, reply.seed, was_stopped=reply.is_cancelled)
         path = self._load(lambda database: database.load_path(reply.message_id))
+        if not path:
+            # The prompt was never written: right when the runtime is closed, and only then.
+            raise EngineStopped("A reply ended that was never begun.")
         self._tell(Stands(act, path, terms))
         for fork in forks:
             self._sessions.append(fork)
@@ -158,16 +162,20 @@ class User:
         fork = parent.fork(None, self.title)
         self._sessions.append(fork)
         yield from self._stand(Act("fork", fork.id, parent.id), fork)
-        text, sampling = self._text(), self._sampling()
-        both = (parent, fork)
-        for session in both:
-            act = Act("send", session.id, text=text)
+        both, sampling = (parent, fork), self._sampling()
+        # With other words, the block that both share differs from its first new slot on.
+        texts = [self._text()] * 2 if self._rng.random() < 0.4 else [self._text(), self._text()]
+        acts = [Act("send", each.id, text=text) for each, text in zip(both, texts, strict=True)]
+        for act, session in zip(acts, both, strict=True):
             self._tell(Began(act, self._terms_before(session, sampling)))
-        replies = self._runtime.broadcast(both, text, sampling)
-        for session in both:
-            self._tell(Promised(session.id, session.messages[-2].id, text))
-        for session, reply in zip(both, replies, strict=True):
-            yield from self._listen(Act("send", session.id, text=text), session, reply, sampling)
+        if texts[0] == texts[1]:
+            replies = self._runtime.broadcast(both, texts[0], sampling)
+        else:
+            replies = [each.send(text, sampling) for each, text in zip(both, texts, strict=True)]
+        for act, session in zip(acts, both, strict=True):
+            self._tell(Promised(session.id, session.messages[-2].id, act.text))
+        for act, session, reply in zip(acts, both, replies, strict=True):
+            yield from self._listen(act, session, reply, sampling)
 
     def _rewind(self) -> Iterator[None]:
         session = self._pick()
