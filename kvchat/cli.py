@@ -68,6 +68,12 @@ def _config(words: Sequence[str]) -> int:
     return config_command.main(words)
 
 
+def _sessions(words: Sequence[str]) -> int:
+    from kvchat import sessions_command
+
+    return sessions_command.main(words)
+
+
 def _completion(words: Sequence[str]) -> int:
     from kvchat import shell_completion
 
@@ -242,6 +248,7 @@ def _sampling(options: argparse.Namespace) -> dict[str, object]:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "keys": _print_keys,
     "config": _config,
+    "sessions": _sessions,
     "completion": _completion,
     "doctor": _doctor,
     "simulate": _simulate,

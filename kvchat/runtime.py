@@ -153,6 +153,7 @@ class ChatRuntime(Archive):
         """What its sessions share; no part of the public interface."""
         for row in rows:
             self.host.add(row)
+        self.host.prove_all_imported()
         self._engine.start()
 
     # Sessions

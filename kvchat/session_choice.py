@@ -1,7 +1,8 @@
 """SessionChoice: which chat a command line means: the last one, one by name, a fork, a new one."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from kvchat.errors import InvalidArgument, SessionNotFound
 
@@ -49,13 +50,28 @@ class SessionChoice:
         return session.fork() if self.fork else session
 
 
-def find_session(sessions: "list[Session]", name: str) -> "Session":
+class Named(Protocol):
+    """A stored chat, as a session or as its row."""
+
+    @property
+    def id(self) -> str:
+        """Random id, the same after a restart."""
+
+    @property
+    def title(self) -> str:
+        """What it is called; several may share it."""
+
+
+Chat = TypeVar("Chat", bound=Named)
+
+
+def find_session(sessions: Sequence[Chat], name: str) -> Chat:
     """Return the session with this id, beginning of an id, title, or part of a title.
 
     Raises SessionNotFound, and InvalidArgument when several fit equally well.
     """
     wanted = name.strip().casefold()
-    rules = (
+    rules: tuple[Callable[[Chat], bool], ...] = (
         lambda each: each.id == name,
         lambda each: each.title.casefold() == wanted,
         lambda each: len(wanted) >= MIN_ID_LETTERS and each.id.startswith(wanted),

@@ -13,6 +13,7 @@ from kvchat.print_mode import write
 SUB_COMMANDS = {
     "keys": "every key and command of the app",
     "config": "the settings file",
+    "sessions": "list, delete, export and import chats",
     "completion": "a script for your shell",
     "doctor": "check the cache on this machine",
     "simulate": "let 200 users chat and crash",
@@ -20,6 +21,7 @@ SUB_COMMANDS = {
 }
 SUB_WORDS = {
     "config": ("path", "edit", "check"),
+    "sessions": ("ls", "rm", "export", "import", "purge"),
     "completion": ("bash", "zsh", "fish"),
     "bench": ("sessions",),
 }

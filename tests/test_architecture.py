@@ -23,7 +23,10 @@ MAY_IMPORT: dict[str, str] = {
     "__init__": "",  # loads its names lazily
     "__main__": "cli",
     "cli": "tui print_mode plain_mode runtime bench doctor simulate settings paths clean_text"
-    " device cli_options config_command shell_completion session_choice log_output",
+    " device cli_options config_command shell_completion session_choice log_output"
+    " sessions_command",
+    "sessions_command": "cli_options clean_text durable_files paths print_mode session"
+    " session_choice store untrusted",
     "cli_options": "device settings paths",
     "config_command": "cli_options durable_files paths print_mode settings tui",
     "shell_completion": "cli_options print_mode",
@@ -46,7 +49,7 @@ MAY_IMPORT: dict[str, str] = {
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",
     "engine_options": "engine model kv device",  # builds the engine for the runtime
-    "session": "engine store text sampling_params clean_text token_records",
+    "session": "engine store text sampling_params clean_text token_records untrusted",
     "token_records": "",
     "store": "kv durable_files untrusted clean_text",
     "engine": "model kv sampling_params token_records",

@@ -1,8 +1,11 @@
 """Archive: what a runtime offers over all stored chats: search, prompt history, the trash."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from kvchat.clean_text import storable
+from kvchat.errors import InvalidArgument
 from kvchat.session.host import SessionHost
+from kvchat.session.import_text import import_text
 from kvchat.session.session import Session
 from kvchat.store.database import Database
 from kvchat.store.rows import SessionRow
@@ -29,7 +32,7 @@ class Archive:
         """Return messages that hold all words of a query, in any case, the newest first.
 
         A word is found anywhere, also inside others and in scripts without spaces. Any text is a
-        query. Not found are messages of deleted sessions and replies that are still streaming.
+        query. Not found are messages of deleted sessions, hidden ones, and replies that stream.
         """
         hits: list[SearchHit] = []
         before: int | None = None
@@ -72,6 +75,28 @@ class Archive:
                 return database.session(session_id)
 
             return self.host.add(self.host.save(restore).result())
+
+    def import_session(self, text: str, title: str | None = None) -> Session:
+        """Make a session of kvchat JSON, with its whole tree, or of Markdown.
+
+        Ids stay as they were, or are all new where one of them is stored here already. Token ids
+        are used where this model would have made the same of the text; else the text is encoded
+        again. Raises InvalidArgument with one sentence for a text that makes no sense.
+        """
+        chat = import_text(text)
+        wanted = replace(chat.session, title=storable(title or chat.session.title))
+        try:
+            self.host.check_window(wanted.window, wanted.sinks)
+        except InvalidArgument:  # another model's; this one sees what fits
+            wanted = replace(wanted, window=None)
+        with self.host.lock:
+            self.host.check_open()
+            wanted = replace(wanted, tag_index=self.host.next_tag_index())
+        messages = chat.messages
+        row = self.host.save(lambda database: database.import_chat(wanted, messages)).result()
+        self.host.prove_imported(row.tree_id).result()
+        with self.host.lock:
+            return self.host.add(row)
 
     def purge(self) -> int:
         """Erase the sessions in the trash for ever; return how many there were.

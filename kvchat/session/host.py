@@ -14,6 +14,7 @@ from kvchat.session.conversation import AUTO_SINKS, Conversation
 from kvchat.session.message import MessageNode, node_of
 from kvchat.session.prompt import path_token_ids
 from kvchat.session.prompt_thread import PromptThread
+from kvchat.session.proof import prove_token_ids
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import ReplyStart, RunningReplies
 from kvchat.session.session import Session
@@ -158,6 +159,26 @@ class SessionHost:
         """Return what each token adds to their text; '' for marks and parts of a character."""
         detokenizer = self._prompts.voice().writer.tokenizer.detokenizer()
         return tuple(detokenizer.push(token_id) for token_id in token_ids)
+
+    def prove_imported(self, tree_id: str) -> "Future[None]":
+        """Look at the token ids that a tree got from a file, on the prompts thread."""
+
+        def prove() -> None:
+            session, rows, claimed = self.save(lambda database: database.to_prove(tree_id)).result()
+            verdicts = prove_token_ids(self._prompts, self.model_name, session, rows, claimed)
+            self.save(lambda database: database.accept_token_ids(verdicts)).result()
+            with self.lock:  # where they were read before
+                for message_id, is_proved in verdicts.items():
+                    if is_proved and message_id in self._nodes:
+                        self._nodes[message_id].token_ids = list(claimed[message_id])
+
+        return self._prompts.submit(prove)
+
+    def prove_all_imported(self) -> None:
+        """Look at what a program without this model has imported, before anything is said to it."""
+        model_name = self.model_name
+        for tree_id in self.save(lambda database: database.trees_to_prove(model_name)).result():
+            self.prove_imported(tree_id)
 
     def num_fixed_tokens(self, row: SessionRow) -> int:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""

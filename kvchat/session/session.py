@@ -8,7 +8,10 @@ its figures and its end.
 from dataclasses import replace
 from time import time
 
+from kvchat.errors import InvalidArgument
 from kvchat.session.conversation import AUTO_SINKS as AUTO_SINKS
+from kvchat.session.export import EXPORT_FORMS, ExportForm, export_chat
+from kvchat.session.exported_chat import read_chat
 from kvchat.session.prompting import Prompting
 from kvchat.session.rewind_plan import RewindPlan as RewindPlan
 from kvchat.session.session_state import SessionState as SessionState
@@ -67,6 +70,18 @@ class Session(Prompting):
         """
         self._check_open()
         self._host.save_blocks(self.id)
+
+    def export(self, form: ExportForm) -> str:
+        """Return the conversation as Markdown ("md"), HTML, or JSON for `import_session`.
+
+        JSON holds the whole tree with exact token ids, the others what the session shows. None
+        ever holds keys and values.
+        """
+        if form not in EXPORT_FORMS:
+            raise InvalidArgument(f"A chat is exported as md, json or html, not as {form!r}.")
+        session_id = self.id
+        chat = self._host.save(lambda database: read_chat(database, session_id)).result()
+        return export_chat(chat, form)
 
     def delete(self) -> None:
         """Put the session away; its text stays in the store until it is purged."""

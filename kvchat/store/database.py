@@ -23,17 +23,16 @@ from kvchat.store.backups import (
 )
 from kvchat.store.branch_rows import BranchRows
 from kvchat.store.database_file import damaged, open_connection, spoken_errors
-from kvchat.store.message_rows import MessageRows
+from kvchat.store.imported_rows import ImportedRows
 from kvchat.store.open_mark import OpenMark
 from kvchat.store.prompt_rows import PromptRows
-from kvchat.store.session_rows import SessionRows
 from kvchat.store.trash import Purged, TrashRows
 
 FILE_NAME = "chats.db"
 _LOG = logging.getLogger(__name__)
 
 
-class Database(SessionRows, MessageRows, BranchRows, AlternativeRows, PromptRows, TrashRows):
+class Database(ImportedRows, BranchRows, AlternativeRows, PromptRows, TrashRows):
     """The one connection to a chat database, opened or made; None keeps everything in memory.
 
     Opening applies missing migrations, marks replies that were streaming when the last process

@@ -71,6 +71,15 @@ class MessageRows(SearchRows):
             insert_token_records(connection, row.id, records)
         self.num_gaps += 1
 
+    def insert_row(self, connection: sqlite3.Connection, row: MessageRow) -> None:
+        """Add a node inside a transaction; for the files of this folder."""
+        _insert_message(connection, row)
+
+    def read_messages(self, condition: str, values: Sequence[object]) -> list[MessageRow]:
+        """Return the messages for which SQL says so; for the files of this folder."""
+        query = f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE {condition}"
+        return self.read(_message_row, query, values)
+
     def set_token_ids(self, message_id: str, token_ids: Sequence[int]) -> None:
         """Record the token ids of a message that was stored before they were known."""
         with self.transaction() as connection:

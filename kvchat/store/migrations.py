@@ -158,11 +158,21 @@ def m004_branches_and_alternatives(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX visits_by_message ON visits (message_id)")
 
 
+def m005_imported_token_ids(connection: sqlite3.Connection) -> None:
+    """Token ids of imported messages, apart from those that may be computed with."""
+    connection.execute("""
+        CREATE TABLE imported_token_ids (
+            number INTEGER PRIMARY KEY REFERENCES messages (number) ON DELETE CASCADE,
+            token_ids BLOB NOT NULL
+        )""")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_sessions_and_messages,
     m002_segments,
     m003_search_and_prompts,
     m004_branches_and_alternatives,
+    m005_imported_token_ids,
 )
 
 

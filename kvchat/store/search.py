@@ -144,7 +144,8 @@ class SearchRows(Transactions):
         """Return up to `limit` messages that hold all words of a query, newest first.
 
         Looks at no more than MESSAGES_PER_LOOK texts; to look on, call it again with `before` of
-        the page. Messages of deleted sessions, and replies still streaming, are not found.
+        the page. Messages of deleted sessions, hidden ones, and replies still streaming are not
+        found.
         """
         words = words_of(query)
         if not words or limit < 1:
@@ -262,7 +263,7 @@ class _Readers:
                 for place in ways.sessions
                 if not place.is_deleted
             ]
-            self._trees[tree_id] = live, ways.left_to_deleted()
+            self._trees[tree_id] = live, ways.left_to_deleted() | ways.hidden
         live, left = self._trees[tree_id]
         if not live or message_id in left:
             return None

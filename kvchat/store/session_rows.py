@@ -27,27 +27,31 @@ class SessionRows(Transactions):
     def create_session(self, row: SessionRow) -> None:
         """Add a session. A fork is a row with the tree of its origin and the tip it starts from."""
         with self.transaction() as connection:
-            connection.execute(
-                f"INSERT INTO sessions ({_SESSION_COLUMNS}, use_order) VALUES"
-                " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-                " (SELECT coalesce(max(use_order), 0) + 1 FROM sessions))",
-                (
-                    row.id,
-                    row.tree_id,
-                    storable(row.title),
-                    None if row.system is None else storable(row.system),
-                    json.dumps(dict(row.sampling)),
-                    row.window,
-                    row.sinks,
-                    row.tip_id,
-                    row.origin_id,
-                    row.tag_index,
-                    row.created_at,
-                    row.template_date,
-                    storable(row.draft),
-                    row.deleted_at,
-                ),
-            )
+            self.insert_session(connection, row)
+
+    def insert_session(self, connection: sqlite3.Connection, row: SessionRow) -> None:
+        """Add a session inside a transaction; for the files of this folder."""
+        connection.execute(
+            f"INSERT INTO sessions ({_SESSION_COLUMNS}, use_order) VALUES"
+            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " (SELECT coalesce(max(use_order), 0) + 1 FROM sessions))",
+            (
+                row.id,
+                row.tree_id,
+                storable(row.title),
+                None if row.system is None else storable(row.system),
+                json.dumps(dict(row.sampling)),
+                row.window,
+                row.sinks,
+                row.tip_id,
+                row.origin_id,
+                row.tag_index,
+                row.created_at,
+                row.template_date,
+                storable(row.draft),
+                row.deleted_at,
+            ),
+        )
 
     def list_sessions(self, *, deleted: bool = False) -> list[SessionRow]:
         """Return the sessions in the order they were created, or instead the deleted ones.

@@ -25,13 +25,17 @@ class TreeWays:
     """Deleted ones too; the one used last stands first."""
 
     def __init__(self, database: Transactions, tree_id: str) -> None:
-        self._parents: dict[str, str | None] = dict(
-            database.read(
-                lambda row: (str(row[0]), None if row[1] is None else str(row[1])),
-                "SELECT id, parent_id FROM messages WHERE tree_id = ? ORDER BY number",
-                (tree_id,),
-            )
-        )
+        self._parents: dict[str, str | None] = {}
+        self.hidden: set[str] = set()
+        """Messages that are hidden, and all below them."""
+        for message_id, parent_id, is_hidden in database.read(
+            lambda row: (str(row[0]), None if row[1] is None else str(row[1]), bool(row[2])),
+            "SELECT id, parent_id, is_hidden FROM messages WHERE tree_id = ? ORDER BY number",
+            (tree_id,),
+        ):
+            self._parents[message_id] = parent_id
+            if is_hidden or parent_id in self.hidden:
+                self.hidden.add(message_id)
         self.sessions = tuple(
             database.read(
                 _session_place,

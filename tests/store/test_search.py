@@ -267,3 +267,11 @@ def test_indexing_moves_a_bounded_slice(chat: Database) -> None:
         chat._connection.execute(
             "SELECT * FROM search_index WHERE search_index MATCH '\"text\"'"
         ).fetchall()
+
+
+def test_hidden_messages_and_what_is_below_them_are_not_found(chat: Database) -> None:
+    say(chat, "word one", "word two", "word three")
+    chat.hide_message("s", "m1", "m0")
+    assert found(chat, "word") == ["m0"]
+    chat.undo("s")
+    assert found(chat, "word") == ["m2", "m1", "m0"]
