@@ -17,6 +17,8 @@ from kvchat.tui.block_actions import show_blocks
 from kvchat.tui.block_commands import BLOCK_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
 from kvchat.tui.completion import one_of, path_after
+from kvchat.tui.search_actions import switch_session
+from kvchat.tui.search_commands import SEARCH_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
     # -- the prompt
@@ -47,7 +49,7 @@ COMMANDS: tuple[Command, ...] = (
             actions.interrupt, keys=("ctrl+c",), in_palette=False),
     Command("session.new", "New session", sessions.new_session, keys=("ctrl+n",), slash="new",
             args="[title]", footer="new"),
-    Command("session.switch", "Switch session", sessions.switch_session, keys=("ctrl+s",),
+    Command("session.switch", "Switch session", switch_session, keys=("ctrl+s",),
             slash="sessions", aliases=("resume",), footer="sessions"),
     Command("session.go", "Go to the n-th session", sessions.go_to_session,
             keys=tuple(f"alt+{digit}" for digit in range(1, 10)), shown_keys="alt+1…9",
@@ -146,6 +148,7 @@ COMMANDS: tuple[Command, ...] = (
             where="message", shown_keys="→", in_palette=False),
     Command("message.undo", "Undo", sessions.undo, keys=("u",), where="message", footer="undo",
             in_palette=False),
+    *SEARCH_COMMANDS,
     *BLOCK_COMMANDS,
 )  # fmt: skip
 

@@ -4,14 +4,11 @@ from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import shorten
-from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, mark_of, title_of
+from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, title_of
 from kvchat.tui.figures import token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import Confirm
 from kvchat.tui.screens.help import Help
-from kvchat.tui.screens.picker import Choice
-from kvchat.tui.screens.switcher import Switcher
-from kvchat.tui.themes import NUM_HUES
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
@@ -39,34 +36,6 @@ def new_session(chat: "ChatScreen", args: str) -> None:
         chat.notice("This chat is new already.")
         return
     chat.show_session(chat.view_of(started_runtime(chat).new_session(args or None)))
-
-
-def switch_session(chat: "ChatScreen", _args: str) -> None:
-    """Open the switcher."""
-    listed = chat.state.listed
-    glyphs = chat.app.glyphs
-    choices = []
-    for view in chat.state.by_recency:
-        session = view.session
-        stats = session.stats()
-        mark = mark_of(view, glyphs)[0]
-        note = f"{token_count(stats.num_tokens)} tok"
-        choices.append(
-            Choice(
-                title_of(session),
-                session.id,
-                note=f"{mark}  {note}" if mark else note,
-                style=f"hue{session.hue_index % NUM_HUES}",
-                mark=f"{listed.index(view) + 1} {session.tag}",
-                is_current=view is chat.view,
-            )
-        )
-
-    def chosen(session_id: str | None) -> None:
-        if session_id in chat.state.views:
-            chat.show_session(chat.state.views[session_id])
-
-    chat.app.push_screen(Switcher(choices), chosen)
 
 
 def go_to_session(chat: "ChatScreen", args: str) -> None:

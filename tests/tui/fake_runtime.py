@@ -19,6 +19,8 @@ from kvchat.kv.pool_view import BlockState, GroupCounts, PoolEvent, PoolView, Se
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
 from kvchat.session.session import SessionState
+from kvchat.store.rows import Role
+from kvchat.store.search import SearchHit
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +468,18 @@ class FakeRuntime:
 
     def sessions(self) -> list[FakeSession]:
         return list(self.open_sessions)
+
+    def search(self, query: str, limit: int = 50) -> tuple[SearchHit, ...]:
+        words = query.lower().split()
+        found = []
+        for key, node in reversed(self.nodes.items()):
+            owner = next((each for each in self.open_sessions if key in each.path()), None)
+            owner = owner or (self.open_sessions[0] if self.open_sessions else None)
+            if owner is None or not all(word in node.text.lower() for word in words):
+                continue
+            role: Role = "user" if node.role == "user" else "assistant"
+            found.append(SearchHit(owner.id, key, owner.title, role, node.text, node.created_at))
+        return tuple(found[:limit])
 
     def recent_prompts(self, limit: int = 500) -> tuple[str, ...]:
         return tuple(self.prompts[-limit:])

@@ -20,6 +20,7 @@ from kvchat.tui.completion import completion_for
 from kvchat.tui.conversation import HINT, entries_of
 from kvchat.tui.drafts import Drafts
 from kvchat.tui.figures import session_figures
+from kvchat.tui.find import Find
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
@@ -27,6 +28,7 @@ from kvchat.tui.session_lines import session_line, state_words
 from kvchat.tui.trash import Trash
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
 from kvchat.tui.widgets.command_hints import CommandHints
+from kvchat.tui.widgets.find_bar import FindBar
 from kvchat.tui.widgets.footer_line import FooterLine
 from kvchat.tui.widgets.line_widget import LineWidget
 from kvchat.tui.widgets.prompt import MAX_ROWS, Prompt
@@ -56,6 +58,7 @@ class ChatScreen(Screen[None]):
         self.trash = Trash(self)
         self.blocks = BlockFeed(self)
         self.drafts = Drafts(self)
+        self.find = Find(self)
         self._early_prompts: list[str] = []
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
@@ -75,6 +78,7 @@ class ChatScreen(Screen[None]):
                 yield Transcript(id="transcript")
                 yield BlockPanel(id="dock")
                 yield CommandHints(id="hints")
+                yield FindBar(id="find")
                 with Horizontal(id="prompt-row"):
                     yield Static(safe(self.app.glyphs.prompt), id="prompt-mark")
                     yield Prompt("Ask anything, / for commands", id="prompt")
@@ -270,9 +274,16 @@ class ChatScreen(Screen[None]):
             runtime.remember_prompt(text)
 
     def leave_cursor(self) -> None:
-        """Give the keys back to the prompt."""
+        """Give the keys back to the prompt; marks of a search go as well."""
+        self.find.close()
         self.transcript.set_cursor(None)
         self.prompt.focus()
+        self.draw_footer()
+
+    def stand_on(self, message_id: str) -> None:
+        """Put the message cursor on a message."""
+        self.transcript.focus()
+        self.transcript.set_cursor(message_id)
         self.draw_footer()
 
     def next_code_block(self, message_id: str) -> int:

@@ -163,6 +163,11 @@ class Picker(ModalScreen[Value | None]):
             return
         self._list.show(self.narrowed(wanted), 0)
 
+    def show_choices(self, choices: Sequence[Choice[Value]]) -> None:
+        """Show other choices, the first one chosen, in as many rows as they need."""
+        self._list.show(choices, 0)
+        self._list.styles.height = max(min(len(choices), self.app.size.height - 6), 1)
+
     def narrowed(self, wanted: str) -> list[Choice[Value]]:
         """Return the choices that fit what is typed, in small letters, the best first."""
         scored: list[tuple[int, Choice[Value]]] = [

@@ -6,6 +6,7 @@ from then on the top line stays where it is, whatever arrives, folds or is resiz
 the message cursor.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -22,6 +23,7 @@ from textual.strip import Strip
 from kvchat.tui.block_text import TextPart
 from kvchat.tui.cells import Line
 from kvchat.tui.chat_state import ScrollPlace
+from kvchat.tui.find_marks import hit_lines, with_hits
 from kvchat.tui.marked_text import marked_cells, with_style
 from kvchat.tui.message_lines import MessageLines
 from kvchat.tui.widgets.line_widget import strip_of
@@ -58,6 +60,9 @@ class Transcript(ScrollView, can_focus=True):
         self._num_lines_at_release = 0
         self._is_fitting = False
         self._base = Style()
+        self._pattern: re.Pattern[str] | None = None
+        self._looked_at: tuple[str, int] | None = None
+        """The hit of a search that is looked at: its message, and the line it stands in."""
         self._parts: Sequence[TextPart] = ()
         self._marked: dict[str, dict[int, tuple[int, int]]] = {}
         """For messages with marked text, for each of their lines with some: from where to where."""
@@ -197,6 +202,31 @@ class Transcript(ScrollView, can_focus=True):
                     self._place = (index, max(top - self.size.height // 3, 0))
                     self._num_lines_at_release = self._tops[-1]
                 self._marked[entry.message_id] = cells
+        self._forget_strips()
+        self._fit()
+        self.refresh()
+
+    def mark_hits(self, pattern: re.Pattern[str] | None) -> None:
+        """Mark every hit of a search; None marks none."""
+        self._pattern, self._looked_at = pattern, None
+        self._forget_strips()
+        self.refresh()
+
+    def show_hit(self, message_id: str, number: int) -> None:
+        """Bring the hit with this number in a message into view, and mark it most."""
+        for index, entry in enumerate(self._entries):
+            if entry.message_id != message_id or self._pattern is None:
+                continue
+            found = hit_lines(entry.lines(self._text_width), self._pattern)
+            # A hit that a line break cuts is counted but in no line; the nearest one is shown.
+            line = found[min(number, len(found) - 1)] if found else 0
+            self._looked_at = (message_id, line)
+            self._measure()
+            y = self._tops[index] + line
+            if not self.scroll_offset.y <= y < self.scroll_offset.y + self.size.height:
+                self.is_following = False
+                self._place = (index, max(line - self.size.height // 3, 0))
+                self._num_lines_at_release = self._tops[-1]
         self._forget_strips()
         self._fit()
         self.refresh()
@@ -380,6 +410,9 @@ class Transcript(ScrollView, can_focus=True):
         marked = self._marked.get(entry.message_id, {}).get(number)
         if marked is not None:
             line = with_style(line, *marked, "marked")
+        if self._pattern is not None and number:
+            is_looked_at = self._looked_at == (entry.message_id, number)
+            line = with_hits(line, self._pattern, "lit" if is_looked_at else "marked")
         return strip_of(line, width, base, self.app)
 
     def _with_new_lines_mark(self, strip: Strip, width: int, base: Style) -> Strip:
