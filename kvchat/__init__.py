@@ -24,6 +24,8 @@ _HOMES = {
     "SessionStats": "kvchat.session.session_state",
     "MessageTree": "kvchat.session.tree",
     "TreeNode": "kvchat.session.tree",
+    "TokenAlternative": "kvchat.session.alternatives",
+    "TokenPosition": "kvchat.session.alternatives",
     "Message": "kvchat.session.message",
     "Reply": "kvchat.session.reply",
     "SamplingParams": "kvchat.sampling_params",
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
     from kvchat.runtime import RuntimeStats as RuntimeStats
     from kvchat.runtime import RuntimeStatus as RuntimeStatus
     from kvchat.sampling_params import SamplingParams as SamplingParams
+    from kvchat.session.alternatives import TokenAlternative as TokenAlternative
+    from kvchat.session.alternatives import TokenPosition as TokenPosition
     from kvchat.session.message import Message as Message
     from kvchat.session.reply import Reply as Reply
     from kvchat.session.rewind_plan import RewindPlan as RewindPlan

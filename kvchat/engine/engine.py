@@ -16,6 +16,7 @@ from kvchat.engine.lineup import Lineup
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.engine.request import FinishReason, Request, TokenEvent
 from kvchat.engine.room import Room
+from kvchat.engine.sampler import Choice
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.sequence import ResumeCost, Sequence, SequenceState, SequenceStats
 from kvchat.errors import InvalidArgument, KVChatError
@@ -142,7 +143,7 @@ class Engine:
         try:
             self._admission.check(sequence, request)
         except KVChatError as error:
-            self._finish(sequence, FinishReason.FAILED, error.sentence)
+            self._finish(sequence, FinishReason.FAILED, error.sentence, code=error.code)
             return
         self._keep_common_prefix(sequence, request.token_ids)
         sequence.token_ids = list(request.token_ids)
@@ -323,32 +324,33 @@ class Engine:
         ]
         self._forward_pass.run(rows)
 
-    def _take_token(self, sequence: Sequence, token_id: int) -> None:
-        request = sequence.request
+    def _take_token(self, sequence: Sequence, choice: Choice) -> None:
+        request, token_id = sequence.request, choice.token_id
         assert request is not None
         sequence.state = SequenceState.DECODE
         sequence.token_ids.append(token_id)
         sequence.num_generated_tokens += 1
         if token_id in request.stop_ids:
-            self._finish(sequence, FinishReason.STOP, token_id=token_id)
+            self._finish(sequence, FinishReason.STOP, choice=choice)
             return
         try:
             text = request.text_stream.push(token_id)
             has_stopped = request.text_stream.has_stopped
         except Exception as error:
             # A decoder that fails ends its own reply; the row's keys and values are committed.
-            self._finish(sequence, FinishReason.FAILED, sentence_of(error), token_id=token_id)
+            self._finish(sequence, FinishReason.FAILED, sentence_of(error), choice=choice)
             return
         limit = request.sampling.max_tokens
         if has_stopped:
-            self._finish(sequence, FinishReason.STOP, token_id=token_id, text=text)
+            self._finish(sequence, FinishReason.STOP, choice=choice, text=text)
         elif limit is not None and sequence.num_generated_tokens >= limit:
-            self._finish(sequence, FinishReason.LENGTH, token_id=token_id, text=text)
+            self._finish(sequence, FinishReason.LENGTH, choice=choice, text=text)
         elif self._is_context_full(sequence):
-            self._finish(sequence, FinishReason.CONTEXT, token_id=token_id, text=text)
+            self._finish(sequence, FinishReason.CONTEXT, choice=choice, text=text)
         else:
             notice = sequence.take_notice()
-            _tell(request, TokenEvent(token_id, text, sequence.timing(), notice=notice))
+            timing = sequence.timing()
+            _tell(request, TokenEvent(token_id, text, timing, notice=notice, record=choice.record))
 
     def _finish(
         self,
@@ -356,7 +358,8 @@ class Engine:
         reason: FinishReason,
         error: str | None = None,
         *,
-        token_id: int | None = None,
+        code: str | None = None,
+        choice: Choice | None = None,
         text: str = "",
     ) -> None:
         request = sequence.request
@@ -371,10 +374,12 @@ class Engine:
             # The end must be told in any case.
             log.error("the end of a text is lost: %s", type(failure).__name__)
         notice = sequence.take_notice()
-        _tell(request, TokenEvent(token_id, text, sequence.timing(), reason, error, notice))
+        token_id, record = (None, b"") if choice is None else (choice.token_id, choice.record)
+        timing = sequence.timing()
+        _tell(request, TokenEvent(token_id, text, timing, reason, error, notice, code, record))
 
-    def _fail(self, sequence: Sequence, sentence: str) -> None:
-        self._finish(sequence, FinishReason.FAILED, sentence)
+    def _fail(self, sequence: Sequence, sentence: str, code: str | None) -> None:
+        self._finish(sequence, FinishReason.FAILED, sentence, code=code)
 
     # Pieces
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from kvchat.engine.lineup import Lineup
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.engine.room import Room
-from kvchat.engine.sampler import SamplerRow, sample
+from kvchat.engine.sampler import Choice, SamplerRow, choose
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.sequence import Sequence, SequenceState
-from kvchat.errors import KVChatError, OutOfBlocks
+from kvchat.errors import KVChatError, OutOfBlocks, PoolTooSmall
 from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.paged_step import PagedStep
@@ -34,7 +34,7 @@ class ForwardPass:
     """Runs the rows of one step as a transaction.
 
     on_token   called with each token that was drawn, after its step was committed
-    on_failed  called with a sequence whose row failed, and one sentence about it
+    on_failed  called with a sequence whose row failed, one sentence about it, and its code
     clock      seconds, for what steps cost
     """
 
@@ -47,8 +47,8 @@ class ForwardPass:
         scheduler: Scheduler,
         *,
         vocab_size: int,
-        on_token: Callable[[Sequence, int], None],
-        on_failed: Callable[[Sequence, str], None],
+        on_token: Callable[[Sequence, Choice], None],
+        on_failed: Callable[[Sequence, str, str | None], None],
         clock: Callable[[], float],
     ) -> None:
         self.num_steps = 0
@@ -83,7 +83,7 @@ class ForwardPass:
     def _run_alone(self, rows: list[ScheduledRow], error: Exception) -> None:
         """Find out whose error it was: that reply ends, the neighbors go on."""
         if len(rows) == 1:
-            self._on_failed(rows[0].sequence, sentence_of(error))
+            self._on_failed(rows[0].sequence, sentence_of(error), code_of(error))
             return
         for row in rows:
             # Making room for one row may have preempted another.
@@ -129,6 +129,7 @@ class ForwardPass:
                     rows[0].sequence,
                     f"The pool of {self._cache.size[full]} blocks is full, so this reply stopped;"
                     " its text is kept. Use a larger --pool or a window.",
+                    PoolTooSmall.code,
                 )
                 return [], None
             except Exception as error:
@@ -151,7 +152,7 @@ class ForwardPass:
 
     def _sample(
         self, rows: list[ScheduledRow], logits: Tensor, is_finite: list[bool]
-    ) -> dict[int, int]:
+    ) -> dict[int, Choice]:
         """Return a token, by place, for each row whose tokens are all computed after this step."""
         sampling, chosen = [], []
         for place, row in enumerate(rows):
@@ -170,14 +171,14 @@ class ForwardPass:
                 )
         if not chosen:
             return {}
-        return dict(zip(chosen, sample(logits[chosen], sampling), strict=True))
+        return dict(zip(chosen, choose(logits[chosen], sampling), strict=True))
 
     def _commit(
         self,
         rows: list[ScheduledRow],
         reserved: PagedStep,
         is_finite: list[bool],
-        tokens: dict[int, int],
+        tokens: dict[int, Choice],
         started: float,
     ) -> None:
         good: list[int] = []
@@ -190,6 +191,7 @@ class ForwardPass:
                 self._on_failed(
                     row.sequence,
                     "The model computed invalid numbers, so this reply stopped; its text is kept.",
+                    None,
                 )
             else:
                 good.append(place)
@@ -229,3 +231,8 @@ def sentence_of(error: Exception) -> str:
         return "Memory ran out, so this reply stopped; its text is kept."
     # The class alone: messages of libraries may hold text of the chat.
     return f"Computing failed ({type(error).__name__}), so this reply stopped; its text is kept."
+
+
+def code_of(error: Exception) -> str | None:
+    """Return the stable code of an error that users can act on, None for any other."""
+    return error.code if isinstance(error, KVChatError) else None

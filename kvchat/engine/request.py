@@ -60,7 +60,8 @@ class TokenEvent:
     """One generated token, or the end (token_id None), in the order they happened.
 
     `notice` is a sentence for the reader of this reply, on its first event at most: what was done
-    for it that took longer than it should have, and changed no word.
+    for it that took longer than it should have, and changed no word. `code` is that of an error
+    users can act on, `record` the packed TokenRecord of the token.
     """
 
     token_id: int | None
@@ -69,6 +70,8 @@ class TokenEvent:
     finish_reason: FinishReason | None = None
     error: str | None = None
     notice: str | None = None
+    code: str | None = None
+    record: bytes = b""
 
 
 @dataclass(eq=False, slots=True)

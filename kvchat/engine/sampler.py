@@ -1,4 +1,4 @@
-"""Sampler: logits of a step to one token per row.
+"""Sampler: logits of a step to one token per row, and what else it could have been.
 
 A draw depends on (seed, position) alone: neither neighbours nor retries shift random numbers.
 """
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kvchat.sampling_params import SamplingParams
+from kvchat.token_records import NUM_ALTERNATIVES, TokenRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +33,57 @@ def uniform(seed: int, position: int) -> float:
     return (int.from_bytes(digest, "little") >> 40) * 2.0**-24
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One token that was picked, and the packed TokenRecord of its place."""
+
+    token_id: int
+    record: bytes
+
+
 def sample(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
-    """Pick one token per row.
+    """Pick one token per row; see `choose`."""
+    return [choice.token_id for choice in choose(logits, rows)]
+
+
+def choose(logits: Tensor, rows: Sequence[SamplerRow]) -> list[Choice]:
+    """Pick one token per row, and keep what else it could have been.
 
     logits  [R, vocab_size] in any float dtype; NaN and -inf are never chosen where another is not
-    return  R token ids
+    return  R choices
 
     Order: repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al.
     2020), min-p (Nguyen et al. 2024), inverse of the cumulative distribution. Each filter sees
-    the probabilities that the one before left; equal logits are ordered by token id.
+    the probabilities that the one before left; equal logits are ordered by token id. Records have
+    the probabilities before all of these, and those after them, which the draw was made with.
     """
     logits = logits.float()
-    logits = logits.masked_fill(logits.isnan(), float("-inf"))
+    raw = logits = logits.masked_fill(logits.isnan(), float("-inf"))  # [R, V]
     penalized = [index for index, row in enumerate(rows) if row.params.repetition_penalty != 1.0]
+    if penalized:
+        logits = raw.clone()
     for index in penalized:
         _penalize(logits[index], rows[index])
-    chosen = logits.argmax(-1).tolist()
+    chosen = logits.argmax(-1, keepdim=True)  # [R, 1]
+    top_logits, top_ids = raw.topk(min(NUM_ALTERNATIVES, raw.shape[1]))  # [R, A]
+    drawn = (top_ids == chosen).float()  # [R, A]
     drawing = [index for index, row in enumerate(rows) if row.params.temperature > 0]
     if drawing:
         places = torch.tensor(drawing, device=logits.device)
-        drawn = _draw(logits.index_select(0, places), [rows[index] for index in drawing])
-        for index, token_id in zip(drawing, drawn, strict=True):
-            chosen[index] = token_id
-    return [int(token_id) for token_id in chosen]
+        picked, odds = _draw(
+            logits.index_select(0, places),
+            [rows[index] for index in drawing],
+            top_ids.index_select(0, places),
+        )
+        chosen[places], drawn[places] = picked, odds
+    values = torch.cat([raw.gather(1, chosen), top_logits], dim=1)
+    values -= raw.logsumexp(-1, keepdim=True)  # [R, 1 + A], logarithms of probabilities
+    return [
+        Choice(token_id, TokenRecord(logprob, tuple(ids), tuple(logprobs), tuple(odds)).pack())
+        for (token_id,), ids, (logprob, *logprobs), odds in zip(
+            chosen.tolist(), top_ids.tolist(), values.tolist(), drawn.tolist(), strict=True
+        )
+    ]
 
 
 def _penalize(logits: Tensor, row: SamplerRow) -> None:
@@ -66,7 +95,14 @@ def _penalize(logits: Tensor, row: SamplerRow) -> None:
     logits[seen] = weighed.clamp(max=torch.finfo(weighed.dtype).max)
 
 
-def _draw(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
+def _draw(logits: Tensor, rows: Sequence[SamplerRow], some_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw a token per row.
+
+    logits    [R, V], penalized
+    some_ids  [R, A], tokens to tell the chances of
+    return    tokens [R, 1], and the probability each of `some_ids` was drawn with [R, A]
+    """
+
     def column(values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
 
@@ -86,7 +122,13 @@ def _draw(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
     keep &= probabilities >= probabilities[:, :1] * column([row.params.min_p for row in rows])
     keep[:, 0] = True
     cumulative = torch.where(keep, probabilities, 0.0).cumsum(-1)  # [R, V]
+    totals = cumulative[:, -1:]  # [R, 1]
     draws = column([uniform(row.seed, row.position) for row in rows])
-    places = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
-    places = torch.minimum(places, keep.sum(-1, keepdim=True) - 1)
-    return [int(token_id) for token_id in token_ids.gather(1, places)[:, 0].tolist()]
+    places = torch.searchsorted(cumulative, draws * totals, right=True)
+    last_kept = keep.sum(-1, keepdim=True) - 1
+    places = torch.minimum(places, last_kept)
+    # Of the likeliest, whose logit is 0 here, everything else is a multiple.
+    some = logits.gather(1, some_ids)  # [R, A]
+    odds = some.exp() * (probabilities[:, :1] / totals)
+    odds = odds.masked_fill(some < ordered.gather(1, last_kept), 0.0)
+    return token_ids.gather(1, places), odds

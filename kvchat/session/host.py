@@ -169,8 +169,9 @@ class SessionHost:
             self.save(lambda database: database.accept_token_ids(verdicts)).result()
             with self.lock:  # where they were read before
                 for message_id, is_proved in verdicts.items():
-                    if is_proved and message_id in self._nodes:
-                        self._nodes[message_id].token_ids = list(claimed[message_id])
+                    node = self.known(message_id)
+                    if is_proved and node is not None:
+                        node.token_ids = list(claimed[message_id])
 
         return self._prompts.submit(prove)
 
@@ -179,6 +180,15 @@ class SessionHost:
         model_name = self.model_name
         for tree_id in self.save(lambda database: database.trees_to_prove(model_name)).result():
             self.prove_imported(tree_id)
+
+    def token_text(self, token_id: int) -> str:
+        """Return what one token says, control tokens too; bytes of a character as in '⟨E2⟩'."""
+        table = self._prompts.voice().writer.tokenizer.token_bytes_table
+        raw = table[token_id] if 0 <= token_id < len(table) else b""
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return "".join(f"⟨{byte:02X}⟩" for byte in raw)
 
     def num_fixed_tokens(self, row: SessionRow) -> int:
         """Return how many tokens every prompt of a session begins with; 0 while loading."""

@@ -38,6 +38,8 @@ class Reply:
         self.error: str | None = None
         self.cause: KVChatError | None = None
         """What ended it, where that was no fault of this reply: the cause of its ReplyFailed."""
+        self.error_code: str | None = None
+        """Stable code of `error`: 'turn_failed', or what it was, such as 'context_full'."""
         self.is_cancelled = False
         """Whether somebody asked for its end."""
         self.is_detached = False
@@ -209,6 +211,8 @@ class Reply:
                 node.num_cached_tokens = self.num_cached_tokens
                 node.decode_tokens_per_second = self.decode_tokens_per_second
                 node.error = self.error = event.error
+                if event.error is not None:
+                    self.error_code = event.code or ReplyFailed.code
                 node.state = _END_STATES.get(event.finish_reason, MessageState.DONE)
                 self.finish_reason = node.finish_reason = event.finish_reason.value
                 listeners = self._listeners
@@ -220,7 +224,7 @@ class Reply:
     def _raise_if_failed(self) -> None:
         if self.finish_reason == FinishReason.FAILED:
             sentence = self.error or "The reply stopped; its text so far is saved."
-            raise ReplyFailed(sentence) from self.cause
+            raise ReplyFailed(sentence, code=self.error_code) from self.cause
 
 
 def _joined(first: str | None, second: str) -> str:

@@ -236,8 +236,8 @@ class RunningReplies:
         """End a reply that the engine never had, or no longer has."""
         if not reply.is_finished:
             reply.cause = error
-        sentence = None if error is None else error.sentence
-        self._take(reply, TokenEvent(None, text, Timing(), reason, sentence))
+        sentence, code = (None, None) if error is None else (error.sentence, error.code)
+        self._take(reply, TokenEvent(None, text, Timing(), reason, sentence, code=code))
 
     def _take(self, reply: Reply, event: TokenEvent) -> None:
         if reply.is_finished:
@@ -251,7 +251,7 @@ class RunningReplies:
             reply.cause = self._engine.failure
         reply.take(event)
         if event.text or event.token_id is not None:
-            self._store.stream(reply.message_id, event.text, event.token_id)
+            self._store.stream(reply.message_id, event.text, event.token_id, event.record)
         if event.finish_reason is None:
             return
         self._requests.pop(reply, None)

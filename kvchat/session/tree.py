@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvchat.errors import InvalidArgument
+from kvchat.session.alternatives import Alternatives
 from kvchat.session.branching import Branching
 from kvchat.session.message import Message, MessageNode
 from kvchat.session.prompt import path_token_ids
@@ -33,7 +34,7 @@ class MessageTree:
     nodes: Mapping[str, TreeNode]
 
 
-class Tree(Branching):
+class Tree(Branching, Alternatives):
     """A conversation that knows its family; a part of Session."""
 
     def tree(self) -> MessageTree:

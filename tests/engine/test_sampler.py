@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kvchat.engine.sampler import SamplerRow, sample, uniform
+from kvchat.engine.sampler import SamplerRow, choose, sample, uniform
 from kvchat.sampling_params import SamplingParams
+from kvchat.token_records import unpack_records
 
 GREEDY = SamplingParams(temperature=0.0)
 
@@ -279,3 +280,67 @@ def test_draws_follow_the_distribution() -> None:
     )
     # The 0.999 quantile of chi-square with four degrees of freedom; the seed is fixed.
     assert distance < 18.5
+
+
+# The alternatives
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-8, 8, width=32), min_size=3, max_size=24),
+    st.sampled_from([0.0, 0.3, 1.0, 2.5]),
+    st.sampled_from([0, 1, 3]),
+    st.sampled_from([1.0, 0.9, 0.4]),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from([1.0, 1.3]),
+)
+def test_records_tell_the_models_chances_and_those_of_the_draw(
+    logits: list[float],
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+) -> None:
+    params = SamplingParams(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
+    (choice,) = choose(torch.tensor([logits]), [SamplerRow(params, 3, 5, (0, 1))])
+    (record,) = unpack_records(choice.record)
+    total = math.log(sum(math.exp(logit) for logit in logits))
+    best = sorted(logits, reverse=True)[:10]
+    assert list(record.logprobs) == pytest.approx([x - total for x in best], abs=0.01)
+    assert record.logprob == pytest.approx(logits[choice.token_id] - total, abs=0.01)
+    assert [logits[token_id] for token_id in record.token_ids] == best
+    drawn_from = penalized(logits, (0, 1), repetition_penalty)
+    if temperature == 0:
+        odds = {choice.token_id: 1.0}
+    else:
+        kept = kept_tokens(drawn_from, params)
+        for nudge in (1e-4, -1e-4):
+            limits = {"top_p": min(1.0, top_p + nudge), "min_p": max(0.0, min_p + nudge)}
+            # Where rounding decides what a filter keeps, there is nothing to compare.
+            assume(top_p == 1 or kept_tokens(drawn_from, params.with_values(limits)) == kept)
+        odds = {token_id: chance / sum(kept.values()) for token_id, chance in kept.items()}
+    # Where two tokens are equal at the edge of a filter, both are told as drawn from.
+    edge = min(drawn_from[token_id] for token_id in odds)
+    for token_id, found in zip(record.token_ids, record.drawn, strict=True):
+        if abs(drawn_from[token_id] - edge) > 1e-3:
+            assert found == pytest.approx(odds.get(token_id, 0.0), abs=0.01)
+
+
+def test_neighbors_of_other_settings_change_no_record() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(4, 50, generator=generator)
+    rows = [
+        SamplerRow(SamplingParams(temperature=0.0), 1, 2, ()),
+        SamplerRow(SamplingParams(temperature=0.7, repetition_penalty=1.2), 1, 2, (3, 4)),
+        SamplerRow(SamplingParams(temperature=1.0, top_k=3), 1, 2, ()),
+        SamplerRow(SamplingParams(temperature=0.0, repetition_penalty=1.5), 1, 2, (9,)),
+    ]
+    alone = [choose(logits[place : place + 1], [row])[0] for place, row in enumerate(rows)]
+    assert choose(logits, rows) == alone
