@@ -302,7 +302,7 @@ def test_without_a_terminal_a_text_is_answered_and_no_app_is_opened(
     ("prompt", "words", "part", "code", "status"),
     [
         ("Hi", ["--pool", "900TiB"], "A pool of 900 TiB does not fit", "usage", 2),
-        ("word " * 600, ["--window", "0"], "The prompt has 606 tokens", "turn_failed", 1),
+        ("word " * 600, ["--window", "0"], "The prompt has 606 tokens", "context_full", 1),
     ],
 )
 def test_what_only_the_engine_can_refuse_has_its_own_sentence_and_status(
