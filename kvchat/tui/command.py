@@ -9,7 +9,7 @@ from kvchat.tui.completion import Arguments
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
 
-Where = Literal["chat", "prompt", "message", "blocks"]
+Where = Literal["chat", "prompt", "message", "blocks", "ask", "ask prompt", "tree", "token"]
 Run = Callable[["ChatScreen", str], None]
 Applies = Callable[["ChatScreen", str], bool]
 

@@ -13,6 +13,7 @@ from kvchat.tui import actions
 from kvchat.tui import message_actions as messages
 from kvchat.tui import prompt_actions as prompt
 from kvchat.tui import session_actions as sessions
+from kvchat.tui.ask_commands import ASK_COMMANDS
 from kvchat.tui.block_actions import show_blocks
 from kvchat.tui.block_commands import BLOCK_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
@@ -149,6 +150,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("message.undo", "Undo", sessions.undo, keys=("u",), where="message", footer="undo",
             in_palette=False),
     *SEARCH_COMMANDS,
+    *ASK_COMMANDS,
     *BLOCK_COMMANDS,
 )  # fmt: skip
 
@@ -180,9 +182,9 @@ class Registry:
             for word in (command.slash, *command.aliases)
         }
         self._check_keys()
-        order: dict[Where, int] = {"message": 0, "blocks": 0, "prompt": 1, "chat": 2}
+        order: dict[Where, int] = {"prompt": 1, "chat": 2}
         self._by_key: dict[str, list[Command]] = {}
-        for command in sorted(self.commands, key=lambda each: order[each.where]):
+        for command in sorted(self.commands, key=lambda each: order.get(each.where, 0)):
             for key in command.keys:
                 self._by_key.setdefault(key, []).append(command)
 
@@ -257,12 +259,12 @@ class Registry:
             pairs.sort(key=lambda pair: pair[1] == "back")
         return pairs
 
-    def blocks_footer(self) -> list[tuple[str, str]]:
-        """Return keys and short words for the footer of the views of the pool."""
+    def view_footer(self, where: Where) -> list[tuple[str, str]]:
+        """Return keys and short words for the footer of a view."""
         return [
             (command.shown_keys or display_key(command.keys[0]), command.footer)
             for command in self.commands
-            if command.where == "blocks" and command.footer and command.keys
+            if command.where == where and command.footer and command.keys
         ]
 
 

@@ -17,6 +17,8 @@ class Glyphs:
     waiting: str = "○"
     unread: str = "▲"
     error: str = "!"
+    done: str = "✓"
+    star: str = "★"
     bar: str = "▌"
     chosen: str = "▸"
     cursor: str = "▍"
@@ -61,6 +63,8 @@ ASCII = Glyphs(
     prompt=">",
     ellipsis="~",
     dot="-",
+    done="v",
+    star="*",
     bullet="*",
     quote="|",
     wrap="\\",

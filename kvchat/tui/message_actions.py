@@ -1,6 +1,5 @@
 """What the commands do with messages: rewind, retry, copy, fork there, and move the cursor."""
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from kvchat.tui.figures import token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.rewind_menu import RewindMenu
-from kvchat.tui.session_actions import parse_value, shown_view
+from kvchat.tui.session_actions import sampling_with, shown_view
 
 if TYPE_CHECKING:
     from kvchat.session.message import Message
@@ -77,13 +76,7 @@ def retry(chat: "ChatScreen", args: str) -> None:
     if not session.messages:
         chat.notice("There is no message to answer yet.")
         return
-    sampling = None
-    if args:
-        values: dict[str, object] = {}
-        for word in shlex.split(args):
-            name, _, value = word.partition("=")
-            values[name] = parse_value(value)
-        sampling = session.sampling.with_values(values)
+    sampling = sampling_with(session.sampling, args) if args else None
     chat.feed.watch(session.regenerate(sampling))
     chat.sync()
     chat.transcript.follow()

@@ -1,5 +1,6 @@
 """What the commands do with sessions: open, switch, name, fork, delete, and set how they talk."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
@@ -12,6 +13,7 @@ from kvchat.tui.screens.help import Help
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
+    from kvchat.sampling_params import SamplingParams
     from kvchat.tui.screens.chat import ChatScreen
 
 
@@ -148,6 +150,19 @@ def set_sampling(chat: "ChatScreen", args: str) -> None:
         parsed = (value.strip().strip("\"'"),)
     session.set_sampling(session.sampling.with_values({name: parsed}))
     chat.notice(f"{name} is {value.strip()} from the next reply on.")
+
+
+def sampling_with(params: "SamplingParams", words: str) -> "SamplingParams":
+    """Return settings with those of a line like `temperature=0.9 seed=7` replaced."""
+    values: dict[str, object] = {}
+    try:
+        parts = shlex.split(words)
+    except ValueError as error:
+        raise InvalidArgument(f"{words[:40]} has a quote without its other half.") from error
+    for word in parts:
+        name, _, value = word.partition("=")
+        values[name] = parse_value(value)
+    return params.with_values(values)
 
 
 def parse_value(text: str) -> object:

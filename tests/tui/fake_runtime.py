@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fake_branches import FakeAsking, FakeBranching  # type: ignore[import-not-found]
+
 from kvchat.engine.sequence import ResumeCost
 from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionClosed, SessionNotFound
 from kvchat.kv.pool_history import PoolSample
@@ -36,6 +38,9 @@ class FakeMessage:
     seed: int | None = 1
     num_cached_tokens: int = 0
     decode_tokens_per_second: float = 0.0
+    is_edited: bool = False
+    label: str | None = None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ class FakeReply:
             listener()
 
 
-class FakeSession:
+class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find the module
     def __init__(self, runtime: "FakeRuntime", number: int, title: str | None, **kept: Any) -> None:
         self.runtime = runtime
         self.id = f"session-{number}"
@@ -154,7 +159,7 @@ class FakeSession:
         self.reply: FakeReply | None = None
         self.error: str | None = None
         self.queue_place: tuple[int, int] | None = None
-        self.past: list[str | None] = []
+        self.past: list[Any] = []
         self.draft = ""
         self.waiting: tuple[str, ...] = ()
         self.table: list[int] = []
@@ -344,17 +349,10 @@ class FakeSession:
             return False
         self.stop()
         self.tip = self.past.pop()
+        if isinstance(self.tip, tuple):  # it was hidden
+            self.tip, hidden = self.tip
+            self.runtime.hidden.discard(hidden)
         return True
-
-    def regenerate(self, sampling: SamplingParams | None = None) -> FakeReply:
-        self.stop()
-        before = self.tip
-        node = self.runtime.nodes[self.tip or ""]
-        if node.role == "assistant":
-            self.tip = node.parent_id
-        reply = self._answer(self.runtime.nodes[self.tip or ""].text)
-        self.past.append(before)
-        return reply
 
     def siblings(self, message_id: str) -> tuple[str, ...]:
         nodes = self.runtime.nodes
@@ -385,7 +383,7 @@ class FakeSession:
         )  # fmt: skip
 
 
-class FakeRuntime:
+class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the module
     def __init__(
         self,
         answers: Sequence[str] = (),
@@ -410,6 +408,8 @@ class FakeRuntime:
         self.numbers = itertools.count()
         self.events: deque[PoolEvent] = deque(maxlen=64)
         self.refuses: KVChatError | None = None
+        self.hidden: set[str] = set()
+        self.asked_sampling: SamplingParams | None = None
         self.view_wanted = False
         self.group_index = 0
         self.num_groups = 1
@@ -459,6 +459,12 @@ class FakeRuntime:
             title, system=system, sampling=sampling,
             window=None if window == "default" else window,
         )  # fmt: skip
+
+    def token_texts_of(self, node: FakeMessage) -> list[str]:
+        return pieces_of(node.text) if node.text else []
+
+    def plan(self, session: FakeSession) -> FakeRewindPlan:
+        return FakeRewindPlan(session.length, 0)
 
     def open_session(self, session_id: str) -> FakeSession:
         for session in self.open_sessions:

@@ -24,6 +24,7 @@ from kvchat.tui.find import Find
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
+from kvchat.tui.screens.view import ViewScreen
 from kvchat.tui.session_lines import session_line, state_words
 from kvchat.tui.trash import Trash
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
@@ -220,6 +221,10 @@ class ChatScreen(Screen[None]):
         """
         is_error = style == "error"
         is_long = cell_len(sentence) + 2 > self.status.size.width
+        top = self.app.screen
+        if isinstance(top, ViewScreen):
+            top.notice(sentence, style)
+            return
         if self.blocks.screen is not None:
             self.blocks.tell(sentence, style, seconds)
             return

@@ -288,7 +288,7 @@ class BlocksView(LineWidget, can_focus=True):
             return ((shorten(f" {told[0]}", width, self.app.glyphs.ellipsis), told[1] or "accent"),)
         spans: list[Span] = []
         used = 0
-        for key, word in self.app.registry.blocks_footer():
+        for key, word in self.app.registry.view_footer("blocks"):
             piece = cell_len(key) + cell_len(word) + 3
             if used + piece > width:
                 break

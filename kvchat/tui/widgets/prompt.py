@@ -6,7 +6,7 @@ Holds the exact text: a long paste, or one with control characters, stands in th
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from rich.cells import cell_len
 from textual import events
@@ -26,6 +26,13 @@ EXPAND_CHARACTERS = 64 * 1024
 MAX_PASTE_CHARACTERS = 5 * 1024 * 1024
 MAX_ROWS = 8
 MAX_KEPT_PASTES = 8
+
+
+class _KeyTaker(Protocol):
+    """The screen a prompt is on."""
+
+    def press(self, key: str) -> bool:
+        """Run the command a key means; False lets the prompt have it."""
 
 
 class Prompt(TextArea):
@@ -123,7 +130,7 @@ class Prompt(TextArea):
     async def _on_key(self, event: events.Key) -> None:
         # Commands, editing keys and letters all go through this one queue, so that fast typing
         # (a line and Enter in one read) keeps its order.
-        if self.app.chat.press(event.key):
+        if cast(_KeyTaker, self.screen).press(event.key):
             event.stop()
             event.prevent_default()
             return
