@@ -62,6 +62,8 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             )
             for group, pool in zip(spec.groups, self.pools, strict=True)
         ]
+        self.is_cascading = True
+        """Whether the rows of a step read blocks they share once, together; a setting for tests."""
         self.num_copied_blocks = 0
         self._metadata: list[AttentionMetadata] = []
         self._places = spec.places
@@ -245,7 +247,13 @@ class PagedKVCache(PagedBookkeeping, KVCache):
                 fault("cache.copy")
                 storage.copy_blocks(copies)
         self._metadata = [
-            plan_group(step.rows, group_index, group.window, self.device)
+            plan_group(
+                step.rows,
+                group_index,
+                group.window,
+                self.device,
+                is_cascading=self.is_cascading,
+            )
             for group_index, group in enumerate(self.spec.groups)
         ]
 

@@ -51,3 +51,22 @@ def rotate(heads: Tensor, cosine: Tensor, sine: Tensor, first_channel: int = 0) 
     turning, resting = torch.split(heads, [rotary_dim, heads.shape[-1] - rotary_dim], -1)
     turned = turning * cosine + turning.roll(rotary_dim // 2, -1) * sine
     return torch.cat((turned, resting), -1)
+
+
+class QueryTurn:
+    """Turns queries by an offset of each token; angles are computed once for all layers of a step.
+
+    offsets  [n] int64, on the CPU: by how many positions the query of each token is turned
+    """
+
+    def __init__(self, offsets: Tensor) -> None:
+        self.offsets = offsets
+        self._rotations: dict[tuple[RotarySpec, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def apply(self, query: Tensor, rotary: RotarySpec, first_channel: int) -> Tensor:
+        """Return the turned queries [n, heads, D]; see `rotate` for the channels that turn."""
+        found = self._rotations.get((rotary, query.dtype))
+        if found is None:
+            found = rotation(self.offsets.to(query.device), rotary, query.dtype, pure=True)
+            self._rotations[rotary, query.dtype] = found
+        return rotate(query, *found, first_channel)
