@@ -24,6 +24,7 @@ _HOMES = {
     "SessionStats": "kvchat.session.session_state",
     "MessageTree": "kvchat.session.tree",
     "TreeNode": "kvchat.session.tree",
+    "ResumeCost": "kvchat.engine.sequence",
     "TokenAlternative": "kvchat.session.alternatives",
     "TokenPosition": "kvchat.session.alternatives",
     "Message": "kvchat.session.message",
@@ -54,6 +55,7 @@ _HOMES |= dict.fromkeys(_ERRORS, "kvchat.errors")
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from kvchat.engine.sequence import ResumeCost as ResumeCost
     from kvchat.errors import ContextTooLong as ContextTooLong
     from kvchat.errors import DatabaseDamaged as DatabaseDamaged
     from kvchat.errors import DataDirInUse as DataDirInUse

@@ -195,8 +195,9 @@ class ChatRuntime(Archive):
             return self.host.add(row)
 
     def open_session(self, session_id: str) -> Session:
-        """Return the session with this id; raises SessionNotFound."""
-        session = self.host.sessions.get(session_id)
+        """Return the session with this id, also one that was closed; raises SessionNotFound."""
+        with self.host.lock:
+            session = self.host.sessions.get(session_id) or self.host.reopen(session_id)
         if session is None:
             raise SessionNotFound("There is no such session.")
         return session

@@ -68,7 +68,7 @@ MAY_IMPORT: dict[str, str] = {
 }
 # Of these folders only these files, for the importer named.
 ONLY_FILES = {
-    ("session", "engine"): {"request", "engine_thread"},
+    ("session", "engine"): {"request", "engine_thread", "sequence"},
     ("store", "kv"): {"segments"},
     ("bench", "tui"): {"app"},
 }

@@ -111,6 +111,22 @@ class SessionHost:
         """Return the sessions that share a tree of messages. The lock is held."""
         return [session for session in self.sessions.values() if session.tree_id == tree_id]
 
+    def put_aside(self, session: Conversation) -> None:
+        """Unlist a closed session; what is computed is saved if there is room, and given back."""
+        with self.lock:
+            self.sessions.pop(session.id, None)
+
+        def let_go(engine: "Engine") -> None:
+            engine.save(session.id)
+            engine.close(session.id)
+
+        self._engine.call(let_go)
+
+    def reopen(self, session_id: str) -> Session | None:
+        """List a session that was put aside, and return it; None if there is none. Lock held."""
+        rows = self.save(lambda database: database.list_sessions()).result()
+        return next((self.add(row) for row in rows if row.id == session_id), None)
+
     def next_tag_index(self) -> int:
         """Return a number no other session had."""
         self._num_tags += 1
@@ -286,6 +302,15 @@ class SessionHost:
             return False  # its sinks are not known yet
         self._open(engine, row)
         return True
+
+    def load(self, row: SessionRow, token_ids: list[int]) -> None:
+        """Bring what is saved of these tokens back, once it is known what a window keeps."""
+
+        def bring() -> None:
+            self._prompts.learn_fixed_tokens(row)
+            self.prefetch(row, token_ids)
+
+        self._prompts.submit(bring)
 
     def release(self, session_id: str) -> None:
         """Give a session's blocks back; its next message reads it again."""

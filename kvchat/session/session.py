@@ -8,10 +8,12 @@ its figures and its end.
 from dataclasses import replace
 from time import time
 
+from kvchat.engine.sequence import ResumeCost
 from kvchat.errors import InvalidArgument
 from kvchat.session.conversation import AUTO_SINKS as AUTO_SINKS
 from kvchat.session.export import EXPORT_FORMS, ExportForm, export_chat
 from kvchat.session.exported_chat import read_chat
+from kvchat.session.prompt import path_token_ids
 from kvchat.session.prompting import Prompting
 from kvchat.session.rewind_plan import RewindPlan as RewindPlan
 from kvchat.session.session_state import SessionState as SessionState
@@ -71,6 +73,47 @@ class Session(Prompting):
         self._check_open()
         self._host.save_blocks(self.id)
 
+    def unload(self) -> None:
+        """Save what is computed of the session and give its blocks to others; see `load`.
+
+            chat.unload()                                   # when it is not needed for a while
+            print(chat.resume_cost().num_prefill_tokens)    # 0: pool or disk still have all of it
+
+        Blocks stay readable in the pool until somebody needs the room. Waits for the disk; without
+        one the session is read again when they are gone. Raises SessionBusy while a reply runs,
+        NotSaving, EngineStopped.
+        """
+        with self._host.lock:
+            self._check_idle()
+        self._host.save_blocks(self.id)
+        with self._host.lock:
+            self._check_idle()  # somebody may have sent something meanwhile
+            self._host.release(self.id)
+
+    def load(self) -> None:
+        """Bring back what disk has of the session, before its next message needs it.
+
+        Returns at once; `resume_cost` says how far it is. Does nothing while a reply runs.
+        """
+        with self._host.lock:
+            self._check_open()
+            self._host.load(self._row, path_token_ids(self._nodes()))
+
+    def resume_cost(self) -> ResumeCost:
+        """Return where the session's tokens are: in the pool, on disk, or to be computed again.
+
+            cost = chat.resume_cost()
+            print(cost.num_resident_tokens, cost.num_disk_tokens, cost.num_prefill_tokens)
+
+        Waits for the engine, until the model is loaded. Raises EngineStopped.
+        """
+        with self._host.lock:
+            self._check_open()
+            token_ids = path_token_ids(self._nodes())
+            known = self._host.plan(self._row, token_ids)
+        resident, on_disk = known.result()
+        return ResumeCost(self.id, resident, on_disk, len(token_ids) - resident - on_disk)
+
     def export(self, form: ExportForm) -> str:
         """Return the conversation as Markdown ("md"), HTML, or JSON for `import_session`.
 
@@ -82,6 +125,21 @@ class Session(Prompting):
         session_id = self.id
         chat = self._host.save(lambda database: read_chat(database, session_id)).result()
         return export_chat(chat, form)
+
+    def close(self) -> None:
+        """Put the session aside: stop its reply, save what is computed, give its blocks back.
+
+            chat.close()
+            chat = runtime.open_session(chat.id)        # goes on where it was
+
+        Its text stays, and it is listed again at the next start; until then `open_session` brings
+        it back. This object then refuses everything with SessionClosed.
+        """
+        with self._host.lock:
+            self._check_open()
+            self._stop_and_detach()
+            self._is_closed = True
+        self._host.put_aside(self)
 
     def delete(self) -> None:
         """Put the session away; its text stays in the store until it is purged."""
