@@ -55,11 +55,15 @@ def _simulate(words: Sequence[str]) -> int:
 
 
 def _bench(words: Sequence[str]) -> int:
-    if words[:1] != ["sessions"]:
-        raise InvalidArgument("Say what to measure: kvchat bench sessions.")
-    from kvchat.bench import sessions
+    if words[:1] == ["sessions"]:
+        from kvchat.bench import sessions
 
-    return sessions.main(words[1:])
+        return sessions.main(words[1:])
+    if words[:1] == ["ui"]:
+        from kvchat.bench import ui
+
+        return ui.main(words[1:])
+    raise InvalidArgument("Say what to measure: kvchat bench sessions, or kvchat bench ui.")
 
 
 def _config(words: Sequence[str]) -> int:

@@ -59,6 +59,9 @@ class EngineOptions:
         and values are saved, None for nowhere; `post` runs a job on the engine thread, soon.
         Raises InvalidArgument for what this machine cannot do, ModelError for damaged weights.
         """
+        from kvchat.torch_libraries import load_torch_libraries
+
+        load_torch_libraries()
         import torch
 
         from kvchat.engine.engine import Engine

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, str] = {
     "tui": "runtime session settings paths sampling_params clean_text"
     " durable_files untrusted log_output",  # attached files, the editor's file, exports, the log
     "print_mode": "runtime session settings sampling_params clean_text",
-    "bench": "tui runtime engine model kv device sampling_params hash_model paths",
+    "bench": "settings tui runtime engine model kv device sampling_params hash_model paths",
     "doctor": "runtime engine model kv device sampling_params hash_model",
     "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
     "train": "model kv text device training_corpus training_export durable_files",
@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, str] = {
     "runtime": "runtime_status session store engine engine_options model kv text paths"
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",
-    "engine_options": "engine model kv device",  # builds the engine for the runtime
+    "engine_options": "engine model kv device torch_libraries",  # builds the engine for the runtime
     "session": "engine store text sampling_params clean_text token_records untrusted",
     "token_records": "",
     "store": "kv durable_files untrusted clean_text",
@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, str] = {
     "settings": "device durable_files untrusted sampling_params",
     "paths": "",
     "device": "",
+    "torch_libraries": "",
     "sampling_params": "",
     "clean_text": "",
     "durable_files": "",
@@ -70,7 +71,7 @@ MAY_IMPORT: dict[str, str] = {
 ONLY_FILES = {
     ("session", "engine"): {"request", "engine_thread", "sequence"},
     ("store", "kv"): {"segments"},
-    ("bench", "tui"): {"app"},
+    ("bench", "tui"): {"app", "meter_driver", "message_lines", "glyphs"},
 }
 # A library -> the files that may import it.
 DOORS: dict[str, str] = {
@@ -94,7 +95,7 @@ DOORS: dict[str, str] = {
     " session/running_replies.py session/reply.py text/sandbox.py simulate/child.py",
     "queue": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py session/prompt.py session/reply.py",
-    "asyncio": "session/reply.py tui/*",
+    "asyncio": "session/reply.py tui/* bench/ui*.py",
     "pickle": "",
     "_pickle": "",
     "shelve": "",

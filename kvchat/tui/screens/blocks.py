@@ -6,6 +6,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
+from kvchat.tui.tight_compositor import TightCompositor
 from kvchat.tui.widgets.blocks_view import BlocksView
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class BlocksScreen(Screen[None]):
 
     def __init__(self, feed: "BlockFeed") -> None:
         super().__init__()
+        self._compositor = TightCompositor()
         self.feed = feed
         self.blocks = BlocksView(feed.state)
 

@@ -26,6 +26,7 @@ from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.screens.view import ViewScreen
 from kvchat.tui.session_lines import session_line, state_words
+from kvchat.tui.tight_compositor import TightCompositor
 from kvchat.tui.trash import Trash
 from kvchat.tui.widgets.block_panel import DOCK_ROWS, BlockPanel
 from kvchat.tui.widgets.command_hints import CommandHints
@@ -55,6 +56,7 @@ class ChatScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._compositor = TightCompositor()
         self.state = ChatState()
         self.trash = Trash(self)
         self.blocks = BlockFeed(self)

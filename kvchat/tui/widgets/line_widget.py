@@ -33,6 +33,7 @@ class LineWidget(Widget):
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
         self._drawn_size = (-1, -1)
+        self._base = Style()
 
     def lines_for(self, width: int, height: int) -> list[Line]:
         """Return the lines to draw in this size; missing ones are blank."""
@@ -62,13 +63,18 @@ class LineWidget(Widget):
         self._drawn_size = (-1, -1)
         self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a region; the base style is worked out once for all of them."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Return one line in the colours of the theme."""
         size = self.content_size
         if (size.width, size.height) != self._drawn_size:
             self._drawn_size = (size.width, size.height)
             self._lines = self.lines_for(size.width, size.height)
-        return strip_of(self._line(self._lines, y), size.width, self.rich_style, self.app)
+        return strip_of(self._line(self._lines, y), size.width, self._base, self.app)
 
     @staticmethod
     def _line(lines: list[Line], y: int) -> Line:
