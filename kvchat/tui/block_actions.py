@@ -342,6 +342,21 @@ def save_session(chat: "ChatScreen", _args: str) -> None:
     _wait_for(chat, view.session.save, f"{view.session.tag} is on disk.")
 
 
+def unload_session(chat: "ChatScreen", _args: str) -> None:
+    """Save this session and give its blocks to others; its text stays."""
+    view = _session_at(chat)
+    done = f"{view.session.tag} is saved, and its blocks are free for others; L brings it back."
+    _wait_for(chat, view.session.unload, done)
+
+
+def load_session(chat: "ChatScreen", _args: str) -> None:
+    """Bring back what disk has of this session, before its next message needs it."""
+    view = _session_at(chat)
+    view.session.load()
+    chat.notice(f"What disk has of {view.session.tag} comes back into the pool.")
+    chat.blocks.ask_costs()
+
+
 def _wait_for(chat: "ChatScreen", do: "Callable[[], None]", done: str) -> None:
     async def waiting() -> None:
         def run() -> bool:
@@ -350,7 +365,7 @@ def _wait_for(chat: "ChatScreen", do: "Callable[[], None]", done: str) -> None:
 
         if await chat.app.ask(run):
             chat.notice(done)
-            chat.blocks.draw()
+            chat.blocks.ask_costs()
 
     chat.run_worker(waiting())
 

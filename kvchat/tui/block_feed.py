@@ -6,10 +6,10 @@ rests.
 """
 
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kvchat.errors import KVChatError
+from kvchat.errors import KVChatError, SessionClosed
 from kvchat.tui.block_place import BlockPlace
 from kvchat.tui.block_rows import row_of
 from kvchat.tui.block_text import read_block, token_range
@@ -20,10 +20,12 @@ from kvchat.tui.screens.blocks import BlocksScreen
 
 if TYPE_CHECKING:
     from kvchat.engine.sequence import ResumeCost
+    from kvchat.session.rewind_plan import RewindPlan
     from kvchat.tui.screens.chat import ChatScreen
     from kvchat.tui.widgets.block_panel import BlockPanel
 
 COST_SECONDS = 2.0
+MAX_COLD = 8
 REST_SECONDS = 0.08
 """So long a cursor stays on a block before its text is read."""
 
@@ -37,6 +39,7 @@ class BlockFeed:
         self.screen: BlocksScreen | None = None
         """The full screen, while it is open."""
         self._costs_due = 0.0
+        self._next_cold = 0
         self._notice_until = 0.0
 
     # -- what is open ----------------------------------------------------------------------
@@ -138,6 +141,11 @@ class BlockFeed:
         lines.append(f"the screen takes {100 * chat.feed.ui_share:.0f}% of a core")
         return tuple(lines)
 
+    def ask_costs(self) -> None:
+        """Ask soon where the tokens of every session are: something just changed that."""
+        self._costs_due = 0.0
+        self.draw()
+
     def _poll_costs(self) -> None:
         """Ask where the tokens of every session are, now and then, without waiting."""
         chat, runtime = self._chat, self._chat.app.runtime
@@ -145,11 +153,31 @@ class BlockFeed:
         if runtime is None or now < self._costs_due:
             return
         self._costs_due = now + COST_SECONDS
+        resident = set()
+        if self.state.picture is not None:
+            resident = {each.session_id for each in self.state.picture.view.sequences}
+        cold = [
+            view.session
+            for view in chat.state.listed
+            if view.session.num_messages and view.session.id not in resident
+        ]
+        # Chats without blocks are asked one by one, so a few at a time; the others keep theirs.
+        first = self._next_cold % max(len(cold), 1)
+        asked = (cold[first:] + cold[:first])[:MAX_COLD]
+        self._next_cold = first + len(asked)
+
+        def look() -> "dict[str, ResumeCost]":
+            costs = {cost.owner: cost for cost in runtime.stats().resume_costs}
+            for session in asked:
+                with suppress(SessionClosed):  # it was deleted meanwhile
+                    costs[session.id] = session.resume_cost()
+            return costs
 
         async def ask() -> None:
-            stats = await chat.app.ask(runtime.stats)
-            if stats is not None:
-                self.state.costs = _by_owner(stats.resume_costs)
+            costs = await chat.app.ask(look)
+            if costs is not None:
+                old = {key: cost for key, cost in self.state.costs.items() if key not in resident}
+                self.state.costs = {**old, **costs}
 
         chat.run_worker(ask(), group="costs", exclusive=True)
 
@@ -166,7 +194,7 @@ class BlockFeed:
         if place is None or state.text_of == place or state.picture is None:
             return
         view = self.view_at(place)
-        state.text, state.text_of = None, place
+        state.text, state.text_of, state.plan = None, place, None
         runtime = self._chat.app.runtime
         if view is not None and runtime is not None and runtime.status().state == "ready":
             size = state.picture.view.block_size
@@ -174,7 +202,22 @@ class BlockFeed:
                 state.text = read_block(view.session, place.index * size, size)
             except KVChatError:
                 return  # the session was deleted meanwhile
+            self._ask_plan(view, place)
         self.redraw()
+
+    def _ask_plan(self, view: SessionView, place: BlockPlace) -> None:
+        """Ask the engine what a rewind to the message at a block would leave to compute."""
+        state, said = self.state, self.state.text
+        if said is None or self.screen is None:
+            return
+
+        async def ask() -> None:
+            plan = await self._chat.app.ask(lambda: _figures(view.session.plan_rewind(said.target)))
+            if plan is not None and state.text_of == place:
+                state.plan = plan
+                self.redraw()
+
+        self._chat.run_worker(ask(), group="plan", exclusive=True)
 
     def view_at(self, place: BlockPlace) -> SessionView | None:
         """Return the session a place is in."""
@@ -198,5 +241,5 @@ class BlockFeed:
         return True
 
 
-def _by_owner(costs: "tuple[ResumeCost, ...]") -> "Mapping[str, ResumeCost]":
-    return {cost.owner: cost for cost in costs}
+def _figures(plan: "RewindPlan") -> tuple[int, int]:
+    return plan.num_disk_tokens, plan.num_prefill_tokens

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from kvchat.tui.block_costs import fork_cost, rewind_cost, unload_cost
 from kvchat.tui.block_place import BlockPlace, holders, sequence_of
 from kvchat.tui.block_rows import SessionRow
-from kvchat.tui.block_text import BlockText
 from kvchat.tui.blocks_state import BlocksState, PoolPicture
 from kvchat.tui.cells import Line, shorten
 from kvchat.tui.figures import token_count
@@ -59,7 +58,7 @@ def cost_lines(state: BlocksState, glyphs: Glyphs) -> list[Line]:
         return []
     row = picture.rows[place.session_id]
     words = [
-        ("rewind here", _rewind_words(picture, place, state.shown_text, row)),
+        ("rewind here", _rewind_words(picture, place, state, row)),
         ("fork here", _fork_words(picture, place, row)),
         ("come back", _return_words(picture, place, state.costs.get(place.session_id), row)),
     ]
@@ -157,26 +156,27 @@ def _quote(text: str, width: int, glyphs: Glyphs) -> str:
 
 
 def _rewind_words(
-    picture: PoolPicture, place: BlockPlace, said: BlockText | None, row: SessionRow
+    picture: PoolPicture, place: BlockPlace, state: BlocksState, row: SessionRow
 ) -> str:
+    said = state.shown_text
     num_tokens = said.num_kept if said is not None else end_token(picture, place)
     cost = rewind_cost(picture.view, place.session_id, num_tokens)
     if not cost.num_dropped and not cost.num_staying:
-        words = "nothing is behind it" if not cost.num_reread else ""
+        words = "nothing is behind it"
     else:
         size = byte_size(cost.num_dropped * picture.view.block_bytes)
         words = f"{_blocks(cost.num_dropped)} ({size}) become cached"
         if cost.num_staying:
             tags = ", ".join(_tags(picture, cost.stay_with))
             words += f"; {cost.num_staying} stay with {tags}"
-    if cost.num_reread:
-        again = (
-            f"re-reads up to {token_count(cost.num_reread)} tokens{_seconds(cost.num_reread, row)}"
-        )
-        words = f"{words}; {again}" if words else again
-    if said is not None:
-        words = f"to token {token_count(num_tokens)}: {words}"
-    return words
+    from_disk, again = 0, cost.num_reread
+    if said is not None and state.plan is not None:
+        from_disk, again = state.plan  # the engine knows what is cached and saved
+    if from_disk:
+        words += f"; {token_count(from_disk)} tokens from disk"
+    if again > 1:
+        words += f"; re-reads {token_count(again)} tokens{_seconds(again, row)}"
+    return f"to token {token_count(num_tokens)}: {words}" if said is not None else words
 
 
 def _fork_words(picture: PoolPicture, place: BlockPlace, row: SessionRow) -> str:

@@ -29,11 +29,13 @@ class BlockText:
     parts     where that stands, in the order of the messages; never empty
     num_kept  tokens that stay when the session is rewound to the first of these messages: all of
               a reply, and of a prompt only what is before it
+    target    the message the session then stands on, '' for the start
     """
 
     text: str
     parts: tuple[TextPart, ...]
     num_kept: int
+    target: str
 
     @property
     def message_id(self) -> str:
@@ -45,7 +47,7 @@ def read_block(session: "Session", first_token: int, num_tokens: int) -> BlockTe
     """Return the text of tokens of a session, None where no message has them."""
     texts: list[str] = []
     parts: list[TextPart] = []
-    num_kept = 0
+    num_kept, target = 0, ""
     messages = {message.id: message for message in session.messages}
     for message_id, tokens in session.token_ranges().items():
         before = max(first_token, tokens.start) - tokens.start
@@ -55,10 +57,14 @@ def read_block(session: "Session", first_token: int, num_tokens: int) -> BlockTe
         message, pieces = messages[message_id], session.token_texts(message_id)
         texts.append("".join(pieces[before:behind]))
         if not parts:
-            num_kept = tokens.stop if message.role == "assistant" else tokens.start
+            is_reply = message.role == "assistant"
+            num_kept = tokens.stop if is_reply else tokens.start
+            target = message.id if is_reply else message.parent_id or ""
         first, last = characters_of(message.text, pieces, before, behind)
         parts.append(TextPart(message_id, first, last))
-    return BlockText(" ".join(filter(None, texts)), tuple(parts), num_kept) if parts else None
+    if not parts:
+        return None
+    return BlockText(" ".join(filter(None, texts)), tuple(parts), num_kept, target)
 
 
 def token_range(session: "Session", message_id: str) -> range | None:

@@ -58,6 +58,8 @@ class BlocksState:
     """The text of the block the cursor is on, once it was read."""
     text_of: BlockPlace | None = None
     """The place `text` belongs to."""
+    plan: tuple[int, int] | None = None
+    """Tokens from disk, and to compute again, after a rewind there, once the engine said so."""
     costs: "Mapping[str, ResumeCost]" = field(default_factory=dict)
     picture: PoolPicture | None = None
     notice: tuple[str, str] | None = None

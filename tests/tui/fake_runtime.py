@@ -225,6 +225,25 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
     def token_texts(self, message_id: str) -> tuple[str, ...]:
         return tuple(self.pieces()[message_id])
 
+    def resume_cost(self) -> ResumeCost:
+        num_tokens = sum(len(pieces) for pieces in self.pieces().values())
+        left = max(num_tokens - self.length, 0)
+        kept = ResumeCost(self.id, self.length, 0, left)
+        return self.runtime.costs.get(self.id, kept)
+
+    def plan_rewind(self, to: str) -> FakeRewindPlan:
+        return self.runtime.plans.get(to, FakeRewindPlan(self.length, 0))
+
+    def unload(self) -> None:
+        length = self.length
+        self.runtime.shrink(self, 0)
+        self.runtime.costs[self.id] = ResumeCost(self.id, 0, length, 0)
+        self.runtime.note("unload", f"{self.tag} is saved, nothing to re-read", 0)
+
+    def load(self) -> None:
+        cost = self.runtime.costs.pop(self.id)
+        self.runtime.grow(self, cost.num_disk_tokens)
+
     def save(self) -> None:
         self.runtime.note("save", f"{self.tag} is on disk", len(self.table))
 
@@ -413,6 +432,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         self.view_wanted = False
         self.group_index = 0
         self.num_groups = 1
+        self.plans: dict[str, FakeRewindPlan] = {}
         self.costs: dict[str, ResumeCost] = {}
         """What `stats` says about where tokens are, where it is not all in the pool."""
         self.focused: FakeSession | None = None

@@ -334,6 +334,47 @@ async def test_s_saves_the_session(opened: Any, runtime: Any, settle: Settle) ->
     assert "A is on disk." in text
 
 
+async def settled(pilot: Any, settle: Settle, is_true: Callable[[], bool]) -> str:
+    """Wait for what the engine is asked in the background."""
+    for _ in range(200):
+        await settle(pilot)
+        if is_true():
+            break
+        await pilot.pause(0.01)
+    return await settle(pilot)
+
+
+async def test_shift_u_saves_the_session_and_frees_its_blocks_and_shift_l_brings_it_back(
+    opened: Any, runtime: Any, settle: Settle
+) -> None:
+    session = runtime.open_sessions[0]
+    async with opened((140, 40), "f3 home") as pilot:
+        costs = pilot.app.chat.blocks.state
+        await pilot.press("U")
+        await settled(pilot, settle, lambda: costs.costs["session-0"].num_disk_tokens == 22)
+        away = await settle(pilot)
+        table = list(session.table)
+        await pilot.press("L")
+        back = await settled(pilot, settle, lambda: costs.costs["session-0"].num_disk_tokens == 0)
+
+    lane = next(line for line in away.splitlines() if "A rust" in line)
+    assert table == [] and "======" in lane and "22 on disk" in lane
+    assert "A is saved, and its blocks are free for others" in away
+    assert "0 tokens in the pool, 22 on disk" in away
+    assert "=" not in next(line for line in back.splitlines() if "A rust" in line)
+    assert len(session.table) == 6
+
+
+async def test_the_engine_says_what_a_rewind_leaves_to_read(
+    opened: Any, runtime: Any, settle: Settle
+) -> None:
+    runtime.plans[""] = type(runtime.open_sessions[0].plan_rewind(""))(0, 1_312, 64)
+    async with opened((220, 40), "f3 home") as pilot:
+        text = await settled(pilot, settle, lambda: pilot.app.chat.blocks.state.plan is not None)
+
+    assert "64 tokens from disk; re-reads 1 312 tokens" in text
+
+
 async def test_space_keeps_the_picture_and_lets_it_go_on(
     opened: Any, runtime: Any, settle: Settle
 ) -> None:
