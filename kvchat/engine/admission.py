@@ -10,7 +10,7 @@ from kvchat.engine.lineup import Lineup
 from kvchat.engine.request import Request
 from kvchat.engine.room import Room
 from kvchat.engine.scheduler import Scheduler
-from kvchat.engine.sequence import Sequence
+from kvchat.engine.sequence import Sequence, SequenceState
 from kvchat.errors import ContextTooLong, InvalidArgument, PoolTooSmall
 from kvchat.kv.paged_cache import PagedKVCache
 
@@ -78,15 +78,23 @@ class Admission:
         The first of a step whose blocks lie scattered is moved into one piece.
         """
         may_compact = True
-        while ready := self.ready():
+        follows: set[Sequence] = set()
+        self._scheduler.leads_focus = None
+        while ready := [sequence for sequence in self.ready() if sequence not in follows]:
             if self._lineup.is_draining and self._lineup.running:
                 return
             sequence = min(ready, key=self.place_in_line)
             first = None if self._room.residency is None else self._room.residency.lacks_room
             if first is not None and self.place_in_line(first) < self.place_in_line(sequence):
                 return
-            self._cache.adopt(sequence.cache_id, sequence.token_ids)
+            self._adopt(sequence)
             if self._room.residency is not None and self._room.residency.begin(sequence):
+                continue
+            leader = self._leader(sequence)
+            if leader is not None:
+                follows.add(sequence)
+                if sequence.owner == self._scheduler.focus:
+                    self._scheduler.leads_focus = leader.owner
                 continue
             # For this prompt, for what was promised to others, and a watermark of one block each.
             need = self._room.blocks_to_finish(sequence) + len(self._lineup.running)
@@ -100,6 +108,38 @@ class Admission:
                 sequence.num_cached_tokens = self._cache.length(sequence.cache_id)
             if may_compact:
                 may_compact = not self._compact(sequence)
+
+    def _adopt(self, sequence: Sequence) -> None:
+        """Take over what is resident of a prompt, if that can be more than when it last looked."""
+        state = self._cache.num_published, self._cache.length(sequence.cache_id)
+        if sequence.looked_at == state:
+            return
+        length = self._cache.adopt(sequence.cache_id, sequence.token_ids)
+        sequence.looked_at = state[0], length
+
+    def _leader(self, sequence: Sequence) -> Sequence | None:
+        """Return who is computing the next block of a prompt right now, so that it need not.
+
+        Looked for anew in each step among those that run, so nobody waits for one that has left.
+        """
+        cache, size = self._cache, self._cache.block_size
+        state = cache.paged_sequence(sequence.cache_id)
+        index = len(state.keys)
+        tokens = sequence.token_ids[index * size : (index + 1) * size]
+        if len(tokens) < size:
+            return None
+        for other in self._lineup.running:
+            if other.state is not SequenceState.PREFILL:
+                continue  # it fills a block with what nobody else can know yet
+            ahead = cache.paged_sequence(other.cache_id)
+            if (
+                len(ahead.keys) == index
+                and ahead.keys[-1:] == state.keys[-1:]
+                and ahead.visible == state.visible
+                and other.token_ids[index * size : (index + 1) * size] == tokens
+            ):
+                return other
+        return None
 
     def _compact(self, sequence: Sequence) -> bool:
         """Bring a sequence's own blocks side by side; say whether any were moved."""

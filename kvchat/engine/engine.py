@@ -139,6 +139,7 @@ class Engine:
         sequence.num_prompt_tokens = len(request.token_ids)
         sequence.num_cached_tokens = sequence.num_generated_tokens = 0
         sequence.prefill_seconds = sequence.decode_seconds = 0.0
+        sequence.looked_at = None
         sequence.arrival = sequence.last_used = self._lineup.tick()
         try:
             self._admission.check(sequence, request)

@@ -64,6 +64,9 @@ class Scheduler:
         self.max_rows = max_rows
         self.budget = budget if budget is not None else TokenBudget()
         self.focus: str | None = None
+        """The owner somebody is looking at; its prompt goes first."""
+        self.leads_focus: str | None = None
+        """The owner that computes what the focused prompt waits for."""
 
     def pick(
         self, running: Iterable[Sequence], remaining: dict[Sequence, int]
@@ -90,7 +93,7 @@ class Scheduler:
         by_need = sorted(
             prompts,
             key=lambda sequence: (
-                sequence.owner != self.focus,
+                sequence.owner not in (self.focus, self.leads_focus),
                 remaining[sequence],
                 sequence.arrival,
             ),

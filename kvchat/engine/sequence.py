@@ -43,6 +43,8 @@ class Sequence:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     notice: str | None = None
+    looked_at: tuple[int, int] | None = None
+    """Publications of the cache, and own length, when it last looked for its prompt there."""
 
     def take_notice(self) -> str | None:
         """Return the notice that nobody was told yet, and forget it."""

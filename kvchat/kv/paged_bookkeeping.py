@@ -296,6 +296,11 @@ class PagedBookkeeping:
         return BlockCounts(full if most is None else min(full, most) for most in limits)
 
     @property
+    def num_published(self) -> int:
+        """How many blocks were ever made findable; `adopt` finds no more until it grows."""
+        return sum(pool.index.num_published for pool in self.pools)
+
+    @property
     def available(self) -> BlockCounts:
         """Free and cached blocks of each layer group."""
         return BlockCounts(pool.num_available for pool in self.pools)

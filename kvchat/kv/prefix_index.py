@@ -46,6 +46,8 @@ class PrefixIndex:
         self._entries: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         self._parents: dict[int, bytes] = {}
         self._children: dict[bytes, dict[int, None]] = {}  # sets in order of publication
+        self.num_published = 0
+        """How many blocks were ever published; a search that failed can be spared until it grows"""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,6 +64,7 @@ class PrefixIndex:
         """
         assert block not in self._entries
         self._entries[block] = key, tuple(token_ids)
+        self.num_published += 1
         self._blocks.setdefault(key, []).append(block)
         self._parents[block] = parent
         self._children.setdefault(parent, {})[block] = None
