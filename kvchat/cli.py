@@ -63,7 +63,11 @@ def _bench(words: Sequence[str]) -> int:
         from kvchat.bench import ui
 
         return ui.main(words[1:])
-    raise InvalidArgument("Say what to measure: kvchat bench sessions, or kvchat bench ui.")
+    if words[:1] == ["start"]:
+        from kvchat.bench import start
+
+        return start.main(words[1:])
+    raise InvalidArgument("Say what to measure: kvchat bench sessions, start or ui.")
 
 
 def _config(words: Sequence[str]) -> int:

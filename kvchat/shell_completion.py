@@ -23,7 +23,7 @@ SUB_WORDS = {
     "config": ("path", "edit", "check"),
     "sessions": ("ls", "rm", "export", "import", "purge"),
     "completion": ("bash", "zsh", "fish"),
-    "bench": ("sessions",),
+    "bench": ("sessions", "start", "ui"),
 }
 
 

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, str] = {
     "tui": "runtime session settings paths sampling_params clean_text"
     " durable_files untrusted log_output",  # attached files, the editor's file, exports, the log
     "print_mode": "runtime session settings sampling_params clean_text",
-    "bench": "settings tui runtime engine model kv device sampling_params hash_model paths",
+    "bench": "settings store tui runtime engine model kv device sampling_params hash_model paths",
     "doctor": "runtime engine model kv device sampling_params hash_model",
     "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
     "train": "model kv text device training_corpus training_export durable_files",
@@ -82,7 +82,7 @@ DOORS: dict[str, str] = {
     "sentencepiece": "text/tokenizer.py text/sandbox.py training_corpus.py training_export.py",
     "tokenizers": "text/json_tokenizer.py",
     "jinja2": "text/sandbox.py",
-    "subprocess": "text/sandbox.py",
+    "subprocess": "bench/start.py text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",
