@@ -28,13 +28,14 @@ MAY_IMPORT: dict[str, str] = {
     "sessions_command": "cli_options clean_text durable_files paths print_mode session"
     " session_choice store untrusted",
     "cli_options": "device settings paths",
-    "config_command": "cli_options durable_files paths print_mode settings tui",
+    "config_command": "cli_options paths print_mode settings settings_file tui",
+    "settings_file": "durable_files paths settings",
     "shell_completion": "cli_options print_mode",
     "session_choice": "runtime session",
     "log_output": "paths durable_files",
     "plain_mode": "runtime session clean_text session_choice",
     "tui": "runtime session settings paths sampling_params clean_text"
-    " durable_files untrusted log_output",  # attached files, the editor's file, exports, the log
+    " durable_files untrusted log_output settings_file",
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "settings store tui runtime engine model kv device sampling_params hash_model paths",
     "doctor": "runtime engine model kv device sampling_params hash_model",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kvchat.cli import main
-from kvchat.config_command import settings_template
 from kvchat.settings import Settings
+from kvchat.settings_file import settings_template
 
 
 class Terminal(io.StringIO):

@@ -7,14 +7,12 @@ a worker.
 
 from typing import TYPE_CHECKING
 
-from kvchat.errors import InvalidArgument
 from kvchat.tui.figures import stats_lines
 from kvchat.tui.message_actions import copy_exact, rewind, start_cursor
 from kvchat.tui.prompt_actions import clear_prompt, run_command
 from kvchat.tui.screens.help import Help, help_lines
 from kvchat.tui.screens.picker import Choice, Picker
 from kvchat.tui.session_actions import shown_view, started_runtime
-from kvchat.tui.themes import THEME_NAMES
 
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
@@ -134,15 +132,6 @@ def next_area(chat: "ChatScreen", _args: str) -> None:
 def toggle_sidebar(chat: "ChatScreen", _args: str) -> None:
     """Show or hide the sidebar."""
     chat.toggle_sidebar()
-
-
-def switch_theme(chat: "ChatScreen", args: str) -> None:
-    """Take the named theme, else the other one."""
-    names = list(THEME_NAMES.values())
-    if args and args not in (*THEME_NAMES, *names):
-        raise InvalidArgument(f"{args[:40]} is no theme; there are {', '.join(THEME_NAMES)}.")
-    other = names[(names.index(chat.app.theme) + 1) % len(names)]
-    chat.app.theme = THEME_NAMES.get(args, args) or other
 
 
 def redraw(chat: "ChatScreen", _args: str) -> None:

@@ -17,9 +17,11 @@ from kvchat.tui.ask_commands import ASK_COMMANDS
 from kvchat.tui.block_actions import show_blocks
 from kvchat.tui.block_commands import BLOCK_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
-from kvchat.tui.completion import one_of, path_after
+from kvchat.tui.completion import path_after
+from kvchat.tui.keeping_commands import KEEPING_COMMANDS
 from kvchat.tui.search_actions import switch_session
 from kvchat.tui.search_commands import SEARCH_COMMANDS
+from kvchat.tui.setting_commands import SETTING_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
     # -- the prompt
@@ -75,11 +77,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("session.delete", "Delete this session", sessions.delete, slash="delete",
             help="Asks first; /undo brings it back for ten seconds."),
     Command("chat.stop", "Stop this reply, keep its text", actions.stop, slash="stop"),
-    Command("session.sampling", "Sampling of this session", sessions.set_sampling, slash="set",
-            aliases=("params",), args="[NAME VALUE]",
-            help="temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop"),
-    Command("session.system", "New session with this system prompt", sessions.system_prompt,
-            slash="system", args="[TEXT]"),
     Command("session.window", "How far the model looks back in this chat", sessions.window,
             slash="window", args="[N|off] [sinks=S]"),
     Command("message.copy_reply", "Copy the last reply", messages.copy_reply, slash="copy",
@@ -87,15 +84,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("view.blocks", "Block panel, whole screen, off", show_blocks, keys=("f3",),
             slash="blocks", args="[map|lanes|time]", footer="blocks"),
     Command("view.sidebar", "Sidebar on, off", actions.toggle_sidebar, keys=("f4",)),
-    Command("view.theme", "Dark or light theme", actions.switch_theme, slash="theme",
-            args="[dark|light]", complete=one_of("dark", "light")),
     Command("view.redraw", "Draw everything again", actions.redraw, keys=("ctrl+l",)),
     Command("session.stats", "Figures of this session and the pool", actions.show_stats,
             slash="stats"),
     Command("app.palette", "All commands", actions.open_palette, keys=("ctrl+p",),
             footer="commands", in_palette=False),
     Command("app.help", "Help", actions.show_help, keys=("f1",), slash="help",
-            aliases=("keys",), footer="help"),
+            footer="help"),
     Command("app.help_key", "Help", actions.show_help, keys=("question_mark",),
             applies=prompt.is_prompt_empty, shown_keys="?", in_palette=False),
     Command("app.quit", "Quit; running replies are kept as interrupted", actions.quit_app,
@@ -149,6 +144,8 @@ COMMANDS: tuple[Command, ...] = (
             where="message", shown_keys="→", in_palette=False),
     Command("message.undo", "Undo", sessions.undo, keys=("u",), where="message", footer="undo",
             in_palette=False),
+    *KEEPING_COMMANDS,
+    *SETTING_COMMANDS,
     *SEARCH_COMMANDS,
     *ASK_COMMANDS,
     *BLOCK_COMMANDS,

@@ -10,7 +10,8 @@ from kvchat.tui.figures import token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.rewind_menu import RewindMenu
-from kvchat.tui.session_actions import sampling_with, shown_view
+from kvchat.tui.session_actions import shown_view
+from kvchat.tui.typed_values import sampling_with
 
 if TYPE_CHECKING:
     from kvchat.session.message import Message

@@ -1,19 +1,15 @@
 """What the commands do with sessions: open, switch, name, fork, delete, and set how they talk."""
 
-import shlex
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, title_of
 from kvchat.tui.figures import token_count
-from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import Confirm
-from kvchat.tui.screens.help import Help
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
-    from kvchat.sampling_params import SamplingParams
     from kvchat.tui.screens.chat import ChatScreen
 
 
@@ -134,58 +130,6 @@ def undo(chat: "ChatScreen", _args: str) -> None:
         chat.notice("Undone.")
     else:
         chat.notice("Nothing to undo.")
-
-
-def set_sampling(chat: "ChatScreen", args: str) -> None:
-    """Change or show how the next tokens of this session are chosen."""
-    session = shown_view(chat).session
-    if not args:
-        values = session.sampling.to_dict().items()
-        words = [f"{name} {value}" for name, value in values if value not in (None, [])]
-        chat.notice(", ".join(words), seconds=12)
-        return
-    name, _, value = args.replace("=", " ", 1).partition(" ")
-    parsed = parse_value(value.strip())
-    if name == "stop" and parsed is not None:
-        parsed = (value.strip().strip("\"'"),)
-    session.set_sampling(session.sampling.with_values({name: parsed}))
-    chat.notice(f"{name} is {value.strip()} from the next reply on.")
-
-
-def sampling_with(params: "SamplingParams", words: str) -> "SamplingParams":
-    """Return settings with those of a line like `temperature=0.9 seed=7` replaced."""
-    values: dict[str, object] = {}
-    try:
-        parts = shlex.split(words)
-    except ValueError as error:
-        raise InvalidArgument(f"{words[:40]} has a quote without its other half.") from error
-    for word in parts:
-        name, _, value = word.partition("=")
-        values[name] = parse_value(value)
-    return params.with_values(values)
-
-
-def parse_value(text: str) -> object:
-    """Return what the user typed as a number, as text, or nothing."""
-    if text.lower() in ("", "none", "off", "auto"):
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text.strip("\"'")
-
-
-def system_prompt(chat: "ChatScreen", args: str) -> None:
-    """Show the system prompt, or open a session with another one."""
-    if args:
-        chat.show_session(chat.view_of(started_runtime(chat).new_session(system=args)))
-        chat.notice("A new chat with this system prompt.")
-        return
-    system = shown_view(chat).session.system
-    lines = safe_line(system) if system else "This session has no system prompt."
-    chat.app.push_screen(Help("System prompt", [lines]))
 
 
 def window(chat: "ChatScreen", args: str) -> None:

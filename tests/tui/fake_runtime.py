@@ -19,6 +19,7 @@ from kvchat.errors import InvalidArgument, KVChatError, SessionBusy, SessionClos
 from kvchat.kv.pool_history import PoolSample
 from kvchat.kv.pool_view import BlockState, GroupCounts, PoolEvent, PoolView, SequenceView
 from kvchat.sampling_params import SamplingParams
+from kvchat.session.archive import DeletedSession
 from kvchat.session.message import MessageState
 from kvchat.session.session import SessionState
 from kvchat.store.rows import Role
@@ -180,6 +181,13 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
 
     def set_sampling(self, params: SamplingParams) -> None:
         self.sampling = params
+
+    def export(self, form: str) -> str:
+        return f"# {self.title}\n\n" + "\n\n".join(message.text for message in self.messages)
+
+    def set_system(self, text: str | None) -> FakeRewindPlan:
+        self.system = text
+        return FakeRewindPlan(0, self.length)
 
     def set_window(self, window: int | None, sinks: int | None = None) -> None:
         if self.is_running:
@@ -390,6 +398,7 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
         self.runtime.shrink(self, 0)
         self.runtime.open_sessions.remove(self)
         self.is_deleted = True
+        self.runtime.trash.append(self)
 
     def stats(self) -> FakeSessionStats:
         shared = sum(self.runtime.counts[block] > 1 for block in self.table)
@@ -439,6 +448,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         self.is_closed = False
         self.num_message_reads = 0
         self.prompts: list[str] = []
+        self.trash: list[FakeSession] = []
         self.stored_drafts: dict[str, str] = {}
         self.version = 0
         self.lock = threading.RLock()
@@ -494,6 +504,21 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
 
     def sessions(self) -> list[FakeSession]:
         return list(self.open_sessions)
+
+    def deleted_sessions(self) -> tuple[DeletedSession, ...]:
+        return tuple(
+            DeletedSession(each.id, each.title, 1.0, each.num_messages) for each in self.trash
+        )
+
+    def purge(self) -> int:
+        count = len(self.trash)
+        self.trash.clear()
+        return count
+
+    def import_session(self, text: str, title: str | None = None) -> FakeSession:
+        if not text.startswith("# "):
+            raise InvalidArgument("This is no chat.")
+        return self.add_session(title or text.split("\n")[0][2:])
 
     def search(self, query: str, limit: int = 50) -> tuple[SearchHit, ...]:
         words = query.lower().split()

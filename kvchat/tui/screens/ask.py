@@ -24,7 +24,7 @@ from kvchat.tui.command import Where
 from kvchat.tui.reply_feed import DRAIN_SECONDS
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.screens.view import ViewBody, ViewScreen
-from kvchat.tui.session_actions import sampling_with
+from kvchat.tui.typed_values import sampling_with
 from kvchat.tui.widgets.prompt import Prompt
 from kvchat.tui.word_difference import difference_spans
 
