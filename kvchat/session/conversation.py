@@ -254,7 +254,7 @@ class Conversation:
             self._reply.cancel()
 
     def _check_open(self) -> None:
-        if self._is_closed:
+        if self._is_closed or self._host.is_closed:
             raise SessionClosed("This session was deleted or its runtime was closed.")
 
     def _check_idle(self) -> None:

@@ -12,7 +12,22 @@ from kvchat.sampling_params import SamplingParams
 from kvchat.store.rows import MessageRow
 
 Kind = Literal[
-    "open", "send", "fork", "rewind", "undo", "regenerate", "show", "settings", "delete", "nothing"
+    "open",
+    "send",
+    "fork",
+    "branch",
+    "ask",
+    "rewind",
+    "undo",
+    "regenerate",
+    "edit",
+    "show",
+    "visit",
+    "hide",
+    "system",
+    "settings",
+    "delete",
+    "nothing",
 ]
 
 IN_LAST_REPLY = -1
@@ -53,7 +68,10 @@ class Act:
     parent_id    of a fork: the session it comes from
     text         of a message: what is said
     place        of a rewind: the message to go to, '' for the start, or a number of turns; of a
-                 fork: a message, a position, None for all, or IN_LAST_REPLY; of `show`: the message
+                 fork: a message, a position, None for all, or IN_LAST_REPLY; else the message, None
+                 for the last one
+    num_kept     of another answer: the first tokens of the old one that it begins with
+    token        then this one; of a branch: the token at its position
     """
 
     kind: Kind
@@ -61,17 +79,23 @@ class Act:
     parent_id: str = ""
     text: str = ""
     place: str | int | None = None
+    num_kept: int = 0
+    token: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a reply was drawn: all that its tokens depend on, besides the tokens before it."""
+    """How a reply was drawn: all that its tokens depend on, besides the tokens before it.
+
+    The first `num_kept` tokens were not drawn.
+    """
 
     sampling: SamplingParams
     seed: int
     window: int | None
     sinks: int
     was_stopped: bool = False
+    num_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

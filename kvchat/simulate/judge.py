@@ -1,44 +1,21 @@
-"""Judge: what every session must be, on plain lists, and the oracle for every token.
+"""Judge: compares what the store has with what must be there, and every token with the oracle.
 
-It lives in another process than the runtime and knows nothing of blocks, caches or engines: nodes
-with parents, a path and an undo list for each session. It survives the crashes of the runtime, so
-it knows what was acknowledged before.
+It lives in another process than the runtime and survives its crashes, so it knows what was
+acknowledged before. What each act does to a session is known by its Twins.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kvchat.clean_text import storable
 from kvchat.engine.sampler import SamplerRow, sample
 from kvchat.hash_folder import HashFolder
-from kvchat.simulate.facts import (
-    IN_LAST_REPLY,
-    Act,
-    Began,
-    Fact,
-    Gone,
-    Promised,
-    Stands,
-    Terms,
-    Woke,
-)
+from kvchat.simulate.facts import Act, Began, Fact, Gone, Promised, Stands, Terms, Woke
+from kvchat.simulate.twins import Expected, Twins, Violation
 from kvchat.store.rows import MessageRow
 from kvchat.text.tokenizer import Tokenizer
 
 MAX_REASONS = 20
-
-
-class Violation(Exception):
-    """One promise was broken; the sentence says which."""
-
-
-@dataclass(slots=True)
-class Twin:
-    """One session as it must be."""
-
-    path: list[str] = field(default_factory=list)
-    undo: list[str | None] | None = field(default_factory=list)
-    """Tips to go back to, the last one first; None where a crash left that open."""
 
 
 @dataclass(slots=True)
@@ -62,11 +39,11 @@ class Judge:
         self._model = folder.model()
         self._context_tokens = folder.config.max_position
         self._tokenizer = Tokenizer.load(folder.path)
-        self._nodes: dict[str, MessageRow] = {}
+        self._twins = Twins()
+        self._nodes = self._twins.nodes
         self._promised: dict[str, str] = {}
         self._awaited: dict[str, str] = {}
         """By session, the message that was promised and whose reply has not ended."""
-        self._twins: dict[str, Twin] = {}
         self._begun: dict[str, Began] = {}
         self._gone: set[str] = set()
         self.counts = Counts()
@@ -94,7 +71,7 @@ class Judge:
                     self._stands(fact)
                 case Gone(session_id):
                     self._begun.pop(session_id, None)
-                    self._twins.pop(session_id, None)
+                    self._twins.sessions.pop(session_id, None)
                     self._gone.add(session_id)
                     self._count("delete")
                 case _:
@@ -109,17 +86,17 @@ class Judge:
                 self._find_again(message_id, row)
             except Violation as violation:
                 self._write_down(str(violation))
-        for session_id in self._twins.keys() - woke.paths.keys():
+        for session_id in self._twins.sessions.keys() - woke.paths.keys():
             if self._act_of(session_id) != "delete":
                 self._write_down(f"session {session_id} is lost")
-            self._twins.pop(session_id)
+            self._twins.sessions.pop(session_id)
             self._gone.add(session_id)
         for session_id, path in woke.paths.items():
             try:
                 self._wake_session(session_id, path)
             except Violation as violation:
                 self._write_down(str(violation))
-            self._follow(session_id, path)
+            self._twins.follow(session_id, path)
         self._begun.clear()
         self._awaited.clear()
 
@@ -127,7 +104,7 @@ class Judge:
         if session_id in self._gone:
             raise Violation(f"session {session_id} was deleted and is there again")
         self._compare_nodes(path)
-        twin, began = self._twins.get(session_id), self._begun.get(session_id)
+        twin, began = self._twins.sessions.get(session_id), self._begun.get(session_id)
         ids = [row.id for row in path]
         if twin is not None and began is None and ids != twin.path:
             raise Violation(f"session {session_id} stands on another path after the start")
@@ -138,7 +115,7 @@ class Judge:
             if began is not None and began.terms is not None:
                 seed = path[-1].seed
                 assert seed is not None
-                self._compare_tokens(path, _with_seed(began.terms, seed))
+                self._compare_tokens(path, replace(began.terms, seed=seed))
         if began is None or twin is None:
             return
         promised = self._awaited.get(session_id)
@@ -152,7 +129,7 @@ class Judge:
     def _stands(self, fact: Stands) -> None:
         act, path = fact.act, fact.path
         try:
-            expected = self._expected_path(fact)
+            expected = self._twins.expected_path(fact)
             self._compare_nodes(path)
             self._compare_path(act, expected, path)
             if fact.terms is not None and path and path[-1].role == "assistant":
@@ -161,101 +138,10 @@ class Judge:
                 self.counts.replies += 1
                 self.counts.stopped += path[-1].state == "interrupted"
         finally:
-            self._follow(act.session_id, path)
+            self._twins.follow(act.session_id, path)
             self._count(act.kind)
 
-    def _expected_path(self, fact: Stands) -> "list[str | MessageRow]":
-        """Return the path an act leads to: ids of known messages, rows for what is new."""
-        act = fact.act
-        if act.kind == "open":
-            self._twins[act.session_id] = Twin()
-            return []
-        if act.kind == "fork":
-            parent = self._twins[act.parent_id]
-            self._twins[act.session_id] = Twin()
-            if act.place == IN_LAST_REPLY and fact.path[-1].id != parent.path[-1]:
-                whole, cut = self._nodes[parent.path[-1]], fact.path[-1]
-                if whole.token_ids[: len(cut.token_ids)] != cut.token_ids:
-                    raise Violation(f"fork {act.session_id} has other tokens than its origin had")
-                return [*parent.path[:-1], _new("assistant")]
-            return self._fork_path(parent.path, act.place)
-        twin = self._twins[act.session_id]
-        tip = twin.path[-1] if twin.path else None
-        node = None if tip is None else self._nodes[tip]
-        if node is not None and node.state == "interrupted" and not node.token_ids:
-            # Left before its prompt was written, it was never stood on; else it was.
-            twin.undo = None
-        old: list[str | MessageRow] = list(twin.path)
-        match act.kind:
-            case "send":
-                return [*old, _new("user", act.text), _new("assistant")]
-            case "regenerate":
-                if tip is not None and self._nodes[tip].role == "assistant":
-                    self._push(twin, tip)
-                    old.pop()
-                return [*old, _new("assistant")]
-            case "rewind":
-                length = self._rewound_length(twin.path, act.place)
-                if length != len(twin.path):
-                    self._push(twin, tip)
-                return old[:length]
-            case "show":
-                self._push(twin, tip)
-                return list(self._path_to(str(act.place)))
-            case "undo":
-                if twin.undo is None:
-                    return [row.id for row in fact.path]
-                if bool(twin.undo) != fact.has_moved:
-                    raise Violation("undo says it moved, and had nowhere to go, or the reverse")
-                return list(self._path_to(twin.undo.pop())) if twin.undo else old
-            case _:
-                return old
-
-    def _fork_path(
-        self, parent: Sequence[str], place: str | int | None
-    ) -> "list[str | MessageRow]":
-        if place is None or place == IN_LAST_REPLY:
-            return list(parent)
-        if isinstance(place, str):
-            return list(parent[: parent.index(place) + 1])
-        path: list[str | MessageRow] = []
-        length = 0
-        for message_id in parent:
-            node = self._nodes[message_id]
-            end = length + len(node.token_ids)
-            if place <= length:
-                break
-            if end <= place:
-                path.append(message_id)
-            elif node.role == "assistant":
-                path.append(_new("assistant", token_ids=node.token_ids[: place - length]))
-            length = end
-        return path
-
-    def _rewound_length(self, path: Sequence[str], place: str | int | None) -> int:
-        if isinstance(place, str):
-            return path.index(place) + 1 if place else 0
-        assert place is not None
-        users = [at for at, each in enumerate(path) if self._nodes[each].role == "user"]
-        return users[-place]
-
-    def _path_to(self, tip: str | None) -> list[str]:
-        path: list[str] = []
-        while tip is not None:
-            path.append(tip)
-            node = self._nodes.get(tip)
-            if node is None:
-                raise Violation(f"message {tip} was never stored")
-            tip = node.parent_id
-        return path[::-1]
-
-    def _push(self, twin: Twin, tip: str | None) -> None:
-        if twin.undo is not None:
-            twin.undo.append(tip)
-
-    def _compare_path(
-        self, act: Act, expected: "Sequence[str | MessageRow]", path: Sequence[MessageRow]
-    ) -> None:
+    def _compare_path(self, act: Act, expected: Expected, path: Sequence[MessageRow]) -> None:
         where = f"session {act.session_id} after {act.kind} {act.place!r}"
         if len(path) != len(expected):
             raise Violation(f"{where} has {len(path)} messages instead of {len(expected)}")
@@ -264,11 +150,12 @@ class Judge:
                 if row.id != wanted:
                     raise Violation(f"{where} has another message at place {at}")
                 continue
-            if row.id in self._nodes:
+            if row.id in self._nodes and not wanted.or_known:
                 raise Violation(f"{where} has an old message at place {at} instead of a new one")
-            if row.role != wanted.role or (wanted.text and row.text != wanted.text):
+            if row.role != wanted.role or wanted.text not in (None, row.text):
                 raise Violation(f"{where} has another text at place {at}")
-            if wanted.token_ids and row.token_ids != wanted.token_ids:
+            num_first = len(row.token_ids if wanted.is_whole else wanted.first_ids)
+            if row.token_ids[:num_first] != wanted.first_ids:
                 raise Violation(f"{where} was cut at {len(row.token_ids)} tokens, at the wrong one")
 
     def _compare_nodes(self, path: Sequence[MessageRow]) -> None:
@@ -287,7 +174,8 @@ class Judge:
             )
             if row.role == "user" and row.token_ids and row.text not in decoded:
                 raise Violation(f"the token ids of message {row.id} are not those of its text")
-            if row.role == "assistant" and not decoded.startswith(row.text):
+            is_pending = row.is_edited and not row.token_ids
+            if row.role == "assistant" and not is_pending and not decoded.startswith(row.text):
                 raise Violation(
                     f"the text of reply {row.id} is not that of its token ids: {row.text!r}, "
                     f"and {decoded!r} of {row.token_ids}"
@@ -296,8 +184,9 @@ class Judge:
     def _compare_row(self, known: MessageRow, row: MessageRow) -> None:
         for name in ("parent_id", "role", "text", "token_ids", "state"):
             was, now = getattr(known, name), getattr(row, name)
-            if name == "token_ids" and was == () and row.role == "user":
-                # A prompt whose reply was left at once is written later, or never.
+            if name == "token_ids" and was == () and (row.role == "user" or row.is_edited):
+                # A prompt whose reply was left at once, and what was written by hand, get their
+                # ids later, or never.
                 self._nodes[row.id] = row
             elif was != now:
                 raise Violation(f"{name} of message {row.id} has changed from {was!r} to {now!r}")
@@ -314,7 +203,8 @@ class Judge:
 
     def _compare_end(self, row: MessageRow, terms: Terms) -> None:
         """Check why a reply ended, and that it was as long as that says."""
-        num_tokens, limit = len(row.token_ids), terms.sampling.max_tokens
+        limit = terms.sampling.max_tokens
+        num_tokens = len(row.token_ids) - terms.num_kept
         match row.finish_reason:
             case "length" if num_tokens != limit:
                 raise Violation(f"reply {row.id} has {num_tokens} tokens instead of {limit}")
@@ -329,7 +219,7 @@ class Judge:
         """Compute the last reply from nothing, and compare every token."""
         token_ids, self_rewritten = _flatten(path)
         self.counts.rewritten += self_rewritten
-        found = path[-1].token_ids
+        found = path[-1].token_ids[terms.num_kept :]
         if not found:
             return
         start = len(token_ids) - len(found)
@@ -348,12 +238,6 @@ class Judge:
                 f"behind {start} others, window {terms.window}, sinks {terms.sinks}"
             )
 
-    def _follow(self, session_id: str, path: Sequence[MessageRow]) -> None:
-        """Take the path as it is, so that one mistake is told once."""
-        for row in path:
-            self._nodes.setdefault(row.id, row)
-        self._twins.setdefault(session_id, Twin()).path = [row.id for row in path]
-
     def _act_of(self, session_id: str) -> str:
         began = self._begun.get(session_id)
         return "" if began is None else began.act.kind
@@ -364,14 +248,6 @@ class Judge:
     def _write_down(self, reason: str) -> None:
         if len(self.reasons) < MAX_REASONS:
             self.reasons.append(reason)
-
-
-def _new(role: str, text: str = "", token_ids: tuple[int, ...] = ()) -> MessageRow:
-    return MessageRow("", "", None, role, text, token_ids)  # type: ignore[arg-type]
-
-
-def _with_seed(terms: Terms, seed: int) -> Terms:
-    return Terms(terms.sampling, seed, terms.window, terms.sinks, was_stopped=True)
 
 
 def _flatten(path: Sequence[MessageRow]) -> tuple[list[int], int]:

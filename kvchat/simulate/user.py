@@ -6,7 +6,6 @@ yields. What it did, and what the store then had, it tells as facts.
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from kvchat.errors import EngineStopped
 from kvchat.runtime import ChatRuntime
@@ -23,42 +22,55 @@ from kvchat.simulate.facts import (
     Stands,
     Terms,
 )
+from kvchat.simulate.habits import Habits
 from kvchat.store.database import Database
 from kvchat.store.rows import MessageRow
 
-WORDS = "river window garden kitchen mountain letter bicycle apple story why what tell me the of a"
 MAX_SESSIONS = 3
-SYSTEM_PROMPTS = (None, None, "Be kind.", "You are the keeper of a long garden. " * 3)
+Turns = Iterator[None]
+Path = tuple[MessageRow, ...]
 
 
 class User:
-    """Has up to `MAX_SESSIONS` chats on a runtime; `tell` takes facts from any thread."""
+    """Has about `MAX_SESSIONS` chats on a runtime; `tell` takes facts from any thread."""
 
     def __init__(
         self, number: int, seed: str, runtime: ChatRuntime, tell: Callable[[Fact], None]
     ) -> None:
         self.title = f"user {number}"
         self._rng = random.Random(f"{seed} {number}")
+        self._habits = Habits(self.title, self._rng)
         self._runtime = runtime
         self._tell = tell
         self._context_tokens = runtime.status().context_tokens
-        self._sessions = [each for each in runtime.sessions() if each.title == self.title]
-        self._num_said = 0
+        self._sessions = [
+            each
+            for each in runtime.sessions()
+            # Forks of a question have numbers behind the title.
+            if each.title == self.title or each.title.startswith(f"{self.title} ")
+        ]
 
-    def live(self) -> Iterator[None]:
+    def live(self) -> Turns:
         """Do things for ever; yield wherever it waits."""
-        ways: tuple[tuple[Callable[[], Iterator[None]], int], ...] = (
-            (self._chat, 10),
-            (self._open, 2),
-            (self._fork, 4),
-            (self._broadcast, 3),
-            (self._rewind, 3),
-            (self._undo, 2),
-            (self._regenerate, 2),
-            (self._show_sibling, 1),
-            (self._change_settings, 1),
-            (self._save, 1),
-            (self._delete, 1),
+        ways: tuple[tuple[Callable[[], Turns], int], ...] = (
+            (self._chat, 20),
+            (self._open, 3),
+            (self._fork, 7),
+            (self._both_speak, 6),
+            (self._ask, 2),
+            (self._branch_at_token, 4),
+            (self._rewind, 5),
+            (self._undo, 4),
+            (self._answer_again, 5),
+            (self._continue, 2),
+            (self._edit, 3),
+            (self._show_sibling, 2),
+            (self._visit, 2),
+            (self._hide, 1),
+            (self._change_system, 1),
+            (self._change_window, 2),
+            (self._save, 2),
+            (self._delete, 2),
         )
         acts = [act for act, _ in ways]
         weights = [weight for _, weight in ways]
@@ -69,45 +81,78 @@ class User:
                 yield from self._open()
             yield from self._rng.choices(acts, weights)[0]()
 
-    # Acts
+    # Talking
 
-    def _open(self) -> Iterator[None]:
-        if len(self._sessions) >= MAX_SESSIONS:
-            yield from self._delete()
-            return
-        window, sinks = None, None
-        if self._rng.random() < 0.4:
-            window = self._rng.choice((20, 33, 64, 150))
-            sinks = self._rng.choice((None, 0, 5, 40))
-        session = self._runtime.new_session(
-            self.title, system=self._rng.choice(SYSTEM_PROMPTS), window=window, sinks=sinks
-        )
-        self._sessions.append(session)
-        yield from self._stand(Act("open", session.id), session)
-
-    def _chat(self) -> Iterator[None]:
+    def _chat(self) -> Turns:
         session = self._pick()
-        text, sampling = self._text(), self._sampling()
         if not self._has_room(session):
             yield from self._make_shorter(session)
             return
-        act = Act("send", session.id, text=text)
-        self._tell(Began(act, self._terms_before(session, sampling)))
-        reply = session.send(text, sampling)
-        self._tell(Promised(session.id, session.messages[-2].id, text))
+        act = Act("send", session.id, text=self._habits.text())
+        sampling = self._begin(act, session)
+        reply = session.send(act.text, sampling)
+        self._tell(Promised(session.id, session.messages[-2].id, act.text))
         yield from self._listen(act, session, reply, sampling)
 
-    def _regenerate(self) -> Iterator[None]:
+    def _answer_again(self) -> Turns:
+        """Answer any message again, perhaps from the middle of the old answer."""
         session = self._pick()
-        if not session.messages:
+        path = self._path(session)
+        if not path or not self._has_room(session):
             return
-        sampling, act = self._sampling(), Act("regenerate", session.id)
-        self._tell(Began(act, self._terms_before(session, sampling)))
-        yield from self._listen(act, session, session.regenerate(sampling), sampling)
+        target = path[-1] if self._rng.random() < 0.6 else self._rng.choice(path)
+        if target.is_edited and not target.token_ids:
+            return
+        num_kept, token = 0, None
+        limit = len(target.token_ids) - (target.finish_reason == "stop")
+        if target.role == "assistant" and limit > 0 and self._rng.random() < 0.5:
+            num_kept = self._rng.randint(0, limit)
+        if self._rng.random() < 0.3:
+            token = self._rng.randrange(300, 4000)
+        act = Act("regenerate", session.id, place=target.id, num_kept=num_kept, token=token)
+        num_fixed = num_kept + (token is not None)
+        sampling = self._begin(act, session, num_fixed)
+        reply = session.regenerate(
+            sampling, message_id=target.id, keep_tokens=num_kept, token=token
+        )
+        yield from self._listen(act, session, reply, sampling, num_fixed)
+
+    def _continue(self) -> Turns:
+        session = self._pick()
+        path = self._path(session)
+        if not path or path[-1].role != "assistant" or not self._has_room(session):
+            return
+        num_kept = len(path[-1].token_ids)
+        if path[-1].finish_reason == "stop" or not num_kept:
+            return
+        act = Act("regenerate", session.id, num_kept=num_kept)
+        sampling = self._begin(act, session, num_kept)
+        reply = session.continue_reply(sampling)
+        yield from self._listen(act, session, reply, sampling, num_kept)
+
+    def _edit(self) -> Turns:
+        """Say something else in place of a message, or of a reply."""
+        session = self._pick()
+        messages = session.messages
+        if not messages or not self._has_room(session):
+            return
+        act = Act("edit", session.id, text=self._habits.text(), place=self._rng.choice(messages).id)
+        sampling = self._begin(act, session)
+        reply = session.edit(str(act.place), act.text, sampling)
+        if reply is None:
+            yield from self._stand(act, session)
+            return
+        self._tell(Promised(session.id, session.messages[-2].id, act.text))
+        yield from self._listen(act, session, reply, sampling)
 
     def _listen(
-        self, act: Act, session: Session, reply: Reply, sampling: SamplingParams
-    ) -> Iterator[None]:
+        self,
+        act: Act,
+        session: Session,
+        reply: Reply,
+        sampling: SamplingParams,
+        num_kept: int = 0,
+    ) -> Turns:
         """Wait for the end of a reply, and perhaps do something in the middle of it."""
         patience = self._rng.choice((None, None, None, 0, 1, 3, 8, 20))
         deed = self._rng.choice(("stop", "stop", "fork", "rewind"))
@@ -125,7 +170,7 @@ class User:
                     session.rewind(turns=1)
             patience = None if patience is None else patience - 1
             yield
-        terms = self._terms(session, sampling, reply.seed, was_stopped=reply.is_cancelled)
+        terms = self._terms(session, sampling, reply.seed, num_kept, was_stopped=reply.is_cancelled)
         path = self._load(lambda database: database.load_path(reply.message_id))
         if not path:
             # The prompt was never written: right when the runtime is closed, and only then.
@@ -137,23 +182,61 @@ class User:
         if rewound is not None:
             yield from self._stand(rewound, session)
 
-    def _fork(self) -> Iterator[None]:
+    # Branching
+
+    def _open(self) -> Turns:
+        if len(self._sessions) >= MAX_SESSIONS:
+            yield from self._delete()
+            return
+        window, sinks = None, None
+        if self._rng.random() < 0.4:
+            window = self._rng.choice((20, 33, 64, 150))
+            sinks = self._rng.choice((None, 0, 5, 40))
+        session = self._runtime.new_session(
+            self.title, system=self._habits.system(), window=window, sinks=sinks
+        )
+        self._sessions.append(session)
+        yield from self._stand(Act("open", session.id), session)
+
+    def _fork(self) -> Turns:
         if len(self._sessions) >= MAX_SESSIONS:
             yield from self._delete()
             return
         parent = self._pick()
-        path = self._load(lambda database: _path_of(database, parent.id))
+        path = self._path(parent)
         place: str | int | None = None
         kind = self._rng.randrange(3)
         if kind == 0 and path:
             place = self._rng.choice(path).id
-        elif kind == 1 and not any(row.token_ids[:1] < (0,) for row in path if row.token_ids):
-            place = self._position_in(path)
+        elif kind == 1 and _is_plain(path):
+            place = self._habits.position(path)
         fork = parent.fork(place, self.title)
         self._sessions.append(fork)
         yield from self._stand(Act("fork", fork.id, parent.id, place=place), fork)
 
-    def _broadcast(self) -> Iterator[None]:
+    def _branch_at_token(self) -> Turns:
+        """Go on from another token, in a fork."""
+        parent = self._pick()
+        path = self._path(parent)
+        if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
+            yield from self._delete()
+            return
+        replies = [place for place, row in enumerate(path) if row.role == "assistant"]
+        if not replies or not _is_plain(path):
+            return
+        place = self._rng.choice(replies)
+        before = sum(len(row.token_ids) for row in path[:place])
+        limit = len(path[place].token_ids) - (path[place].finish_reason == "stop")
+        num_kept = self._rng.randint(0, max(0, limit))
+        token = self._rng.randrange(300, 4000)
+        fork = parent.fork(before + num_kept, self.title, token=token)
+        self._sessions.append(fork)
+        reply = fork.reply
+        assert reply is not None
+        act = Act("branch", fork.id, parent.id, place=before + num_kept, token=token)
+        yield from self._listen_unasked(act, fork, reply, num_kept + 1)
+
+    def _both_speak(self) -> Turns:
         """Let a chat and its fork go on at once: both write behind the same blocks."""
         parent = self._pick()
         if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
@@ -162,9 +245,11 @@ class User:
         fork = parent.fork(None, self.title)
         self._sessions.append(fork)
         yield from self._stand(Act("fork", fork.id, parent.id), fork)
-        both, sampling = (parent, fork), self._sampling()
+        both, sampling = (parent, fork), self._habits.sampling()
         # With other words, the block that both share differs from its first new slot on.
-        texts = [self._text()] * 2 if self._rng.random() < 0.4 else [self._text(), self._text()]
+        texts = [self._habits.text()] * 2
+        if self._rng.random() < 0.6:
+            texts[1] = self._habits.text()
         acts = [Act("send", each.id, text=text) for each, text in zip(both, texts, strict=True)]
         for act, session in zip(acts, both, strict=True):
             self._tell(Began(act, self._terms_before(session, sampling)))
@@ -177,7 +262,48 @@ class User:
         for act, session, reply in zip(acts, both, replies, strict=True):
             yield from self._listen(act, session, reply, sampling)
 
-    def _rewind(self) -> Iterator[None]:
+    def _ask(self) -> Turns:
+        """Get two answers to one question, or say one thing in two fresh forks."""
+        parent = self._pick()
+        if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
+            yield from self._delete()
+            return
+        text, sampling = self._habits.text(), self._habits.sampling()
+        if self._rng.random() < 0.5:
+            replies = self._runtime.ask(parent, text, 2, sampling)
+        else:
+            replies = self._runtime.broadcast(parent, text, sampling, forks=2)
+        forks = [self._runtime.open_session(reply.session_id) for reply in replies]
+        self._sessions += forks
+        for fork, reply in zip(forks, replies, strict=True):
+            act = Act("ask", fork.id, parent.id, text=text)
+            yield from self._listen_unasked(act, fork, reply, 0, sampling)
+
+    def _listen_unasked(
+        self,
+        act: Act,
+        fork: Session,
+        reply: Reply,
+        num_kept: int,
+        sampling: SamplingParams | None = None,
+    ) -> Turns:
+        """Wait for a reply that runs in a new fork, and perhaps stop it."""
+        patience = self._rng.choice((None, None, 0, 5, 20))
+        while not reply.is_finished:
+            if patience == 0:
+                fork.stop()
+            patience = None if patience is None else patience - 1
+            yield
+        used = fork.sampling if sampling is None else sampling
+        terms = self._terms(fork, used, reply.seed, num_kept, was_stopped=reply.is_cancelled)
+        path = self._load(lambda database: database.load_path(reply.message_id))
+        if not path:
+            raise EngineStopped("A reply ended that was never begun.")
+        self._tell(Stands(act, path, terms))
+
+    # Moving
+
+    def _rewind(self) -> Turns:
         session = self._pick()
         messages = session.messages
         num_turns = sum(message.role == "user" for message in messages)
@@ -194,20 +320,20 @@ class User:
             session.rewind(turns=place)
         yield from self._stand(act, session)
 
-    def _make_shorter(self, session: Session) -> Iterator[None]:
+    def _make_shorter(self, session: Session) -> Turns:
         act = Act("rewind", session.id, place=session.messages[1].id)
         self._tell(Began(act))
         session.rewind(to=session.messages[1].id)
         yield from self._stand(act, session)
 
-    def _undo(self) -> Iterator[None]:
+    def _undo(self) -> Turns:
         session = self._pick()
         act = Act("undo", session.id)
         self._tell(Began(act))
         has_moved = session.undo()
         yield from self._stand(act, session, has_moved=has_moved)
 
-    def _show_sibling(self) -> Iterator[None]:
+    def _show_sibling(self) -> Turns:
         session = self._pick()
         messages = session.messages
         if not messages:
@@ -218,19 +344,50 @@ class User:
         session.show_sibling(str(act.place))
         yield from self._stand(act, session)
 
-    def _change_settings(self) -> Iterator[None]:
+    def _visit(self) -> Turns:
+        """Stand anywhere in the family of a chat, and name the place."""
+        session = self._pick()
+        nodes = session.tree().nodes
+        if not nodes:
+            return
+        act = Act("visit", session.id, place=self._rng.choice(list(nodes)))
+        self._tell(Began(act))
+        session.visit(str(act.place))
+        session.label(f"seen by {self.title}")
+        yield from self._stand(act, session)
+
+    def _hide(self) -> Turns:
+        session = self._pick()
+        messages = session.messages
+        if not messages:
+            return
+        act = Act("hide", session.id, place=self._rng.choice(messages).id)
+        self._tell(Began(act))
+        session.hide(str(act.place))
+        yield from self._stand(act, session)
+
+    # Settings
+
+    def _change_system(self) -> Turns:
+        session = self._pick()
+        act = Act("system", session.id)
+        self._tell(Began(act))
+        session.set_system(self._habits.system())
+        yield from self._stand(act, session)
+
+    def _change_window(self) -> Turns:
         session = self._pick()
         act = Act("settings", session.id)
         self._tell(Began(act))
         session.set_window(self._rng.choice((None, 20, 64)), self._rng.choice((None, 0, 9)))
         yield from self._stand(act, session)
 
-    def _save(self) -> Iterator[None]:
+    def _save(self) -> Turns:
         session = self._pick()
         session.save()
         yield from self._stand(Act("nothing", session.id), session)
 
-    def _delete(self) -> Iterator[None]:
+    def _delete(self) -> Turns:
         session = self._pick()
         self._tell(Began(Act("delete", session.id)))
         self._sessions.remove(session)
@@ -241,13 +398,21 @@ class User:
 
     # Pieces
 
-    def _stand(self, act: Act, session: Session, *, has_moved: bool = True) -> Iterator[None]:
-        path = self._load(lambda database: _path_of(database, session.id))
-        self._tell(Stands(act, path, has_moved=has_moved))
+    def _begin(self, act: Act, session: Session, num_kept: int = 0) -> SamplingParams:
+        sampling = self._habits.sampling()
+        self._tell(Began(act, self._terms_before(session, sampling, num_kept)))
+        return sampling
+
+    def _stand(self, act: Act, session: Session, *, has_moved: bool = True) -> Turns:
+        self._tell(Stands(act, self._path(session), has_moved=has_moved))
         yield
 
-    def _load(self, job: Callable[[Database], list[MessageRow]]) -> tuple[MessageRow, ...]:
-        """Ask the store, which answers when everything before is stored."""
+    def _path(self, session: Session) -> Path:
+        """Return the path that the store has, when everything before is stored."""
+        session_id = session.id
+        return self._load(lambda database: database.load_path(database.session(session_id).tip_id))
+
+    def _load(self, job: Callable[[Database], list[MessageRow]]) -> Path:
         return tuple(self._runtime.host.save(job).result())
 
     def _has_room(self, session: Session) -> bool:
@@ -259,53 +424,29 @@ class User:
     def _pick(self) -> Session:
         return self._rng.choice(self._sessions)
 
-    def _text(self) -> str:
-        self._num_said += 1
-        count = self._rng.choice((1, 2, 5, 12, 30))
-        words = self._rng.choices(WORDS.split(), k=count)
-        # Few users say the very same, so that one message is not taken for another.
-        return " ".join((*words, f"{self._num_said} {self.title}"))
-
-    def _sampling(self) -> SamplingParams:
-        max_tokens = self._rng.choice((1, 2, 6, 14, 40, 120))
-        params = SamplingParams(temperature=0.0, max_tokens=max_tokens)
-        if self._rng.random() < 0.6:
-            params = replace(
-                params,
-                temperature=self._rng.choice((0.5, 1.0, 3.0)),
-                top_k=self._rng.choice((0, 5)),
-                top_p=self._rng.choice((1.0, 0.9)),
-                min_p=self._rng.choice((0.0, 0.05)),
-                repetition_penalty=self._rng.choice((1.0, 1.3)),
-                seed=self._rng.choice((None, self._rng.randrange(1000))),
-            )
-        if self._rng.random() < 0.2:
-            params = replace(params, stop=("e", "th"))
-        return params
-
     def _terms(
-        self, session: Session, sampling: SamplingParams, seed: int, *, was_stopped: bool = False
+        self,
+        session: Session,
+        sampling: SamplingParams,
+        seed: int,
+        num_kept: int = 0,
+        *,
+        was_stopped: bool = False,
     ) -> Terms:
-        return Terms(sampling, seed, session.window, session.num_sink_tokens, was_stopped)
+        sinks = session.num_sink_tokens
+        return Terms(sampling, seed, session.window, sinks, was_stopped, num_kept)
 
-    def _terms_before(self, session: Session, sampling: SamplingParams) -> Terms | None:
+    def _terms_before(
+        self, session: Session, sampling: SamplingParams, num_kept: int = 0
+    ) -> Terms | None:
         """Return the terms of a reply to come; None while the sinks may not be known yet."""
         if session.window is not None:
             row = self._runtime.host.save(lambda database: database.session(session.id)).result()
             if row.sinks == AUTO_SINKS:
                 return None
-        return self._terms(session, sampling, 0)
-
-    def _position_in(self, path: tuple[MessageRow, ...]) -> int:
-        """Return a token position, more often than not near the edge of a message."""
-        ends, length = [0], 0
-        for row in path:
-            length += len(row.token_ids)
-            ends.append(length)
-        if self._rng.random() < 0.3:
-            return self._rng.choice(ends)
-        return self._rng.randint(0, length)
+        return self._terms(session, sampling, 0, num_kept)
 
 
-def _path_of(database: Database, session_id: str) -> list[MessageRow]:
-    return database.load_path(database.session(session_id).tip_id)
+def _is_plain(path: Path) -> bool:
+    """Say whether positions in a path are sums of lengths: no message took tokens back."""
+    return not any(row.token_ids and row.token_ids[0] < 0 for row in path)

@@ -324,3 +324,35 @@ def test_a_chat_that_was_left_before_its_prompt_was_written_stays_where_it_went(
     with make_runtime() as runtime:
         (chat,) = runtime.sessions()
         assert [message.id for message in chat.messages] == left_at
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda chat: chat.send("more"),
+        lambda chat: chat.edit(chat.messages[0].id, "other"),
+        lambda chat: chat.edit(chat.messages[1].id, "other"),
+        lambda chat: chat.regenerate(),
+        lambda chat: chat.fork(),
+        lambda chat: chat.rewind(turns=1),
+        lambda chat: chat.undo(),
+        lambda chat: chat.hide(chat.messages[1].id),
+        lambda chat: chat.label("here"),
+        lambda chat: chat.set_system("Be kind."),
+        lambda chat: chat.set_window(64),
+        lambda chat: chat.enqueue("more"),
+        lambda chat: chat.save(),
+        lambda chat: chat.delete(),
+    ],
+)
+def test_after_its_runtime_was_closed_a_chat_says_so_whatever_is_asked_of_it(
+    runtime: ChatRuntime, act: Callable[[Session], object]
+) -> None:
+    chat = runtime.new_session()
+    say(chat, "one")
+    chat.rewind(turns=1)
+    chat.undo()
+    assert len(chat.messages) == 2
+    runtime.close()
+    with pytest.raises(SessionClosed, match="closed"):
+        act(chat)
