@@ -1,5 +1,10 @@
 """What tests of sessions share: short ways to say something and to look at what was said."""
 
+import torch
+from torch import Tensor
+
+from kvchat.kv.contiguous import NoCache
+from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageNode
 from kvchat.session.prompt import path_token_ids
@@ -33,3 +38,19 @@ def nodes(session: Session) -> list[MessageNode]:
 def ids(session: Session) -> list[int]:
     """Return the token ids of a session's path."""
     return path_token_ids(nodes(session))
+
+
+def dense_logits(runtime: ChatRuntime, token_ids: list[int]) -> Tensor:
+    """Return [tokens, vocab_size]: what a run without cache says after each of these tokens."""
+
+    def run(engine: object) -> Tensor:
+        model = engine._forward_pass._runner._model  # type: ignore[attr-defined]
+        cache = NoCache(model.config.kv_spec())
+        positions = torch.arange(len(token_ids))
+        step = cache.reserve([(cache.open(), len(token_ids))])
+        with torch.inference_mode():
+            logits: Tensor = model(torch.tensor(token_ids), positions, cache, positions)
+        step.commit()
+        return logits.float()
+
+    return runtime._engine.call(run).result(60)

@@ -4,37 +4,19 @@ import math
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from kvchat.errors import InvalidArgument
-from kvchat.kv.contiguous import NoCache
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
-from tests.session.session_kit import GREEDY, LONG, drawn, ids, nodes, say
+from tests.session.session_kit import GREEDY, LONG, dense_logits, drawn, ids, nodes, say
 
 MakeRuntime = Callable[..., ChatRuntime]
-
-
-def dense_logprobs(runtime: ChatRuntime, token_ids: list[int]) -> torch.Tensor:
-    """Return [tokens, vocab_size]: what a run without cache says of the token after each."""
-
-    def run(engine: object) -> torch.Tensor:
-        model = engine._forward_pass._runner._model  # type: ignore[attr-defined]
-        cache = NoCache(model.config.kv_spec())
-        positions = torch.arange(len(token_ids))
-        step = cache.reserve([(cache.open(), len(token_ids))])
-        with torch.inference_mode():
-            logits = model(torch.tensor(token_ids), positions, cache, positions)
-        step.commit()
-        return logits.float().log_softmax(-1)  # type: ignore[no-any-return]
-
-    return runtime._engine.call(run).result(60)
 
 
 def test_logprobs_are_those_of_a_run_without_cache(runtime: ChatRuntime) -> None:
     session = runtime.new_session()
     say(session, "one two three", drawn(1))
-    expected = dense_logprobs(runtime, ids(session))
+    expected = dense_logits(runtime, ids(session)).log_softmax(-1)
     tokens = session.tokens(session.messages[1].id)
     assert [token.token_id for token in tokens] == nodes(session)[1].token_ids
     for token in tokens:

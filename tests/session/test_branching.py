@@ -166,3 +166,15 @@ def test_undoing_a_regeneration_that_has_just_begun_stands_on_the_old_reply(
         assert session.undo() and texts(session) == before
     runtime.close()
     assert texts(make_runtime().sessions()[0]) == before
+
+
+def test_standing_on_a_prompt_whose_reply_has_just_begun_survives_a_restart(
+    make_runtime: MakeRuntime,
+) -> None:
+    runtime = make_runtime()
+    sessions = [runtime.new_session() for _ in range(4)]
+    for session in sessions:
+        session.send("talk", LONG)
+        session.rewind(to=session.messages[0].id)
+    runtime.close()
+    assert [texts(session) for session in make_runtime().sessions()] == [["talk"]] * 4
