@@ -133,6 +133,8 @@ class Judge:
             self._compare_nodes(path)
             self._compare_path(act, expected, path)
             if fact.terms is not None and path and path[-1].role == "assistant":
+                if len(path[-1].token_ids) <= fact.terms.num_kept:
+                    self._twins.undrawn.add(path[-1].id)
                 self._compare_end(path[-1], fact.terms)
                 self._compare_tokens(path, fact.terms)
                 self.counts.replies += 1

@@ -53,6 +53,8 @@ class Twins:
     def __init__(self) -> None:
         self.nodes: dict[str, MessageRow] = {}
         self.sessions: dict[str, Twin] = {}
+        self.undrawn: set[str] = set()
+        """Replies that were stopped before their first token: nobody may have stood on them."""
 
     def follow(self, session_id: str, path: Sequence[MessageRow]) -> None:
         """Take the path as it is, so that one mistake is told once."""
@@ -78,8 +80,7 @@ class Twins:
                 return self._fork_path(parent, fact)
         twin = self.sessions[act.session_id]
         tip = twin.path[-1] if twin.path else None
-        node = None if tip is None else self.nodes[tip]
-        if node is not None and node.state == "interrupted" and not node.token_ids:
+        if tip in self.undrawn:
             # Left before its prompt was written, it was never stood on; else it was.
             twin.undo = None
         old: Expected = list(twin.path)
