@@ -56,6 +56,15 @@ log = logging.getLogger(__name__)
 class ChatRuntime(Archive):
     """Many chats with one local model, all in one paged cache.
 
+        from kvchat import ChatRuntime
+
+        with ChatRuntime() as runtime:                  # the bundled model
+            chat = runtime.new_session(system="You are terse.")
+            for piece in chat.send("Tell me a story."):
+                print(piece, end="", flush=True)
+            other = chat.fork()                         # shares every block
+            print(other.rewind(turns=1).num_prefill_tokens)
+
     model       a model folder, opened or not, or None for the bundled model
     device      'auto', 'cpu', 'cuda' or 'mps'
     weights     'auto', 'fp32', 'bf16' or 'fp16'

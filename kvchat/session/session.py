@@ -21,7 +21,18 @@ from kvchat.session.session_state import SessionStats as SessionStats
 
 
 class Session(Prompting):
-    """A conversation; made by `ChatRuntime.new_session`, usable from any thread."""
+    """A conversation; made by `ChatRuntime.new_session`, usable from any thread.
+
+        print(chat.send("Tell me a story.").wait().text)
+        for message in chat.messages:
+            print(message.role, message.num_tokens, message.text)
+        chat.regenerate().wait()                        # another answer beside the first
+        chat.undo()                                     # back to the first
+        chat.label("a good place")
+
+    Messages form a tree whose nodes never change; a session stands on one of them, its tip, and
+    every move can be taken back with `undo`, also after a restart.
+    """
 
     def stats(self) -> SessionStats:
         """Return figures; waits for nothing."""

@@ -102,11 +102,11 @@ class Talking(Conversation):
     ) -> Reply:
         """Answer again; the old answer stays as a sibling, see `undo`.
 
-            chat.regenerate()                                       # another answer
-            chat.regenerate(keep_tokens=12)                         # the same first 12 tokens
+            chat.regenerate().wait()                                # another answer
+            chat.regenerate(keep_tokens=12).wait()                  # the same first 12 tokens
             place = chat.tokens(chat.messages[-1].id)[12]
             other = place.alternatives[1].token_id
-            chat.regenerate(keep_tokens=12, token=other)            # and another 13th
+            chat.regenerate(keep_tokens=12, token=other).wait()     # and another 13th
 
         message_id   a reply, or a user message, anywhere in the tree; None is the last one
         keep_tokens  the new reply begins with so many tokens of the old one, exactly

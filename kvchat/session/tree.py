@@ -40,9 +40,11 @@ class Tree(Branching, Alternatives):
     def tree(self) -> MessageTree:
         """Return all messages of this session and of every session it shares messages with.
 
-        tree = chat.tree()
-        for root in tree.roots:
-            print(tree.nodes[root].message.text, len(tree.nodes[root].children))
+            tree = chat.tree()
+            for root in tree.roots:
+                print(tree.nodes[root].message.text, len(tree.nodes[root].children))
+
+        The tree does not change afterwards; ask again for a newer one.
         """
         with self._host.lock:
             self._check_open()
