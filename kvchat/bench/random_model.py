@@ -103,5 +103,5 @@ def _header(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
         entries[name] = {"dtype": names[dtype], "shape": size, "data_offsets": (at, end)}
         at = end
     text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 64)
+    text += b" " * (-(8 + len(text)) % 64)  # weights off this boundary would be copied, not mapped
     return struct.pack("<Q", len(text)) + text

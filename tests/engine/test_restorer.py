@@ -332,21 +332,26 @@ def test_a_disk_that_hangs_is_not_waited_for_and_its_late_answer_is_ignored(
     assert disk.num_computed == len(text) + 2 + NUM_NEW - 1
     assert reader.events[0].notice is not None and "did not answer" in reader.events[0].notice
     assert disk.engine.seconds_to_wait is None
+
+    def forget(owner: str) -> None:
+        disk.engine.close(owner)
+        for pool in disk.engine.cache.pools:
+            pool.drop_cached()
+
     # Nobody else waits for that disk, until it has answered.
+    forget("a")
     disk.open("b")
     expect_solo(talk(disk, "b", [*text[:50], 9]))
     hanging.let_go()
     disk.run()
     assert disk.engine.cache.memory().held_bytes == 0
-    disk.engine.close("a")
-    disk.engine.close("b")
-    for pool in disk.engine.cache.pools:
-        pool.drop_cached()
+    forget("b")
     disk.open("a")
-    again = ask(disk.engine, "a", [*text, 5, 6])
-    disk.engine.step()
-    hanging.let_go()
     disk.model.counts.clear()
+    again = ask(disk.engine, "a", [*text, 5, 6])
+    disk.run()
+    assert not again.events
+    hanging.let_go()
     disk.run()
     expect_solo(again)
     assert disk.num_computed < 20 and again.events[0].notice is None
@@ -412,9 +417,12 @@ def test_another_chat_still_uses_the_other_blocks_of_a_damaged_file(disk: Disk) 
     windows: Any = {"layer_windows": (None, None)}
     text = save_chat(disk, 60, **windows)
     damage_block(disk, 12)
+    names = set(disk.file_names())
     disk.start(**windows)
     disk.open("a")
     talk(disk, "a", [*text, 1])
+    largest = max(disk.files.iterdir(), key=lambda path: path.stat().st_size)
+    assert largest.name in names and len(disk.file_names()) == 3
     disk.engine.close("a")
     for pool in disk.engine.cache.pools:
         pool.drop_cached()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -121,6 +122,48 @@ def test_reading_comes_before_what_waits_to_be_written(threads: Threads, is_want
     saved.result()
     threads.segments.flush().result()
     assert order == (["written", "read"] if is_wanted else ["read", "written"])
+
+
+def damage_first_block(threads: Threads, name: str) -> None:
+    path = threads.directory / "kv" / name
+    content = bytearray(path.read_bytes())
+    content[8 + int.from_bytes(content[:8], "little") + 5] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_block_that_is_saved_again_is_good_again(threads: Threads) -> None:
+    segment = make_segment(1, num_blocks=1)
+    threads.save("a", segment)
+    damage_first_block(threads, threads.names()[0])
+    assert not threads.fetch(segment)
+    assert threads.segments.groups(segment.index.keys[0]) == 0
+    assert threads.save("a", segment) and len(threads.names()) == 1
+    assert is_back(threads, segment)
+    threads.reopen()
+    assert is_back(threads, segment)
+
+
+def test_a_damaged_block_is_read_from_another_file_that_has_it(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = make_segment(1)
+    index = whole.index
+    first = replace(
+        index,
+        keys=index.keys[:1],
+        stems=index.stems[:1],
+        token_ids=index.token_ids[:1],
+        places=((0,),),
+    )
+    copy = Segment(first, ((whole.arrays[0][0][:64],),))
+    threads.save("a", whole)
+    damage_first_block(threads, threads.names()[0])
+    threads.save("a", copy)
+    result: Future[FetchedBlocks] = Future()
+    threads.segments.fetch("a", [(key, 1) for key in index.keys], result.set_result)
+    assert len(result.result().blocks) == 2 and result.result().loss is None
+    assert is_back(threads, whole)
+    assert any("damaged at block 0" in line for line in caplog.messages)
 
 
 def test_files_and_secret_are_for_their_owner_alone(threads: Threads) -> None:
