@@ -162,6 +162,9 @@ def _print(options: argparse.Namespace, settings: Settings, text: str) -> int:
     forms += ["code"] if options.extract else []
     if len(forms) > 1:
         raise InvalidArgument("Choose one of --json, --stream-json and --extract.")
+    count = options.logprobs
+    if count is not None and (not 0 <= count <= 10 or not (options.json or options.stream_json)):
+        raise InvalidArgument("--logprobs needs 0 to 10, and --json or --stream-json.")
     choice = _choice(options)
     is_kept = options.save or choice.is_old
     if is_kept and options.no_save:
@@ -173,8 +176,9 @@ def _print(options: argparse.Namespace, settings: Settings, text: str) -> int:
         with _runtime(options, settings, save=is_kept) as runtime:
             session = choice.open(runtime) or runtime.new_session(system=options.system)
             sampling = session.sampling.with_values(_sampling(options)) if is_kept else None
+            form = forms[0] if forms else "text"
             return print_answer(
-                runtime, session, prompt, form=forms[0] if forms else "text", sampling=sampling
+                runtime, session, prompt, form=form, sampling=sampling, num_logprobs=count
             )
 
 

@@ -93,6 +93,12 @@ def command_parser() -> argparse.ArgumentParser:
         "--stream-json", action="store_true", help="print it as it comes, one JSON object a line"
     )
     printing.add_argument(
+        "--logprobs",
+        type=_integer,
+        metavar="N",
+        help="with JSON: tell each token's probability, and those of N others, at most 10",
+    )
+    printing.add_argument(
         "-x", "--extract", action="store_true", help="print only its first code block"
     )
     chat = parser.add_argument_group("chat")

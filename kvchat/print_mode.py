@@ -82,12 +82,15 @@ def print_answer(
     *,
     form: Form = "text",
     sampling: SamplingParams | None = None,
+    num_logprobs: int | None = None,
 ) -> int:
     """Send one message, write the answer to stdout, return the exit status.
 
     Text streams as it comes, exact into a pipe and cleaned on a terminal, with a newline at its
     end; JSON and code are written at the end, `stream-json` one object a line: init, token, stats,
-    end. A closed pipe ends quietly. Raises KVChatError when stdout takes nothing more.
+    end. With `num_logprobs` JSON tells the logarithm of every token's probability, and those of so
+    many alternatives. A closed pipe ends quietly. Raises KVChatError when stdout takes nothing
+    more.
     """
     is_terminal = sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -108,7 +111,12 @@ def print_answer(
                     _write_event("token", text=piece)
         except ReplyFailed as error:
             failure = error
-        missing = _write_end(runtime, reply, failure, form, is_terminal)
+        figures: dict[str, object] = {}
+        if form in ("json", "stream-json"):
+            figures = _figures(runtime, reply, failure)
+            if num_logprobs is not None:
+                figures["logprobs"] = _logprobs(session, reply, num_logprobs)
+        missing = _write_end(reply, figures, form, is_terminal, has_failed=failure is not None)
     except BrokenPipeError:
         reply.cancel()
         return 0
@@ -123,24 +131,19 @@ def print_answer(
 
 
 def _write_end(
-    runtime: ChatRuntime,
-    reply: Reply,
-    failure: ReplyFailed | None,
-    form: Form,
-    is_terminal: bool,
+    reply: Reply, figures: dict[str, object], form: Form, is_terminal: bool, *, has_failed: bool
 ) -> str:
     """Write what is only known at the end; return the sentence about what is missing, or ''."""
     if form == "json":
-        write(json.dumps(_figures(runtime, reply, failure), ensure_ascii=False) + "\n")
+        write(json.dumps(figures, ensure_ascii=False) + "\n")
     elif form == "stream-json":
-        figures = _figures(runtime, reply, failure)
         end = {name: figures.pop(name) for name in ("text", "finish_reason", "error", "code")}
         _write_event("stats", **figures)
         _write_event("end", **end)
     elif form == "code":
         code = first_code_block(reply.text)
         if code is None:
-            return "" if failure else "The answer has no code block; nothing was printed."
+            return "" if has_failed else "The answer has no code block; nothing was printed."
         write(clean(code) if is_terminal else code)
     elif reply.text and not reply.text.endswith("\n"):
         write("\n")
@@ -202,6 +205,8 @@ def _notices(runtime: ChatRuntime, session: Session, reply: Reply) -> Iterator[s
             f"the prompt has {num_tokens} tokens, more than the model sees: it read the beginning "
             f"and answered with the last {window} in view."
         )
+    if reply.notice is not None:
+        yield clean(reply.notice)
     if reply.finish_reason == "context":
         yield f"the answer ended at the {runtime.status().context_tokens} tokens of the context."
 
@@ -213,6 +218,7 @@ def _figures(runtime: ChatRuntime, reply: Reply, failure: ReplyFailed | None) ->
         "finish_reason": reply.finish_reason,
         "error": None if failure is None else clean(failure.sentence),
         "code": None if failure is None else _origin(failure).code,
+        "notice": reply.notice,
         "model": status.model_name,
         "device": status.device,
         "weights": status.weights,
@@ -223,3 +229,19 @@ def _figures(runtime: ChatRuntime, reply: Reply, failure: ReplyFailed | None) ->
         "prefill_tokens_per_second": round(reply.prefill_tokens_per_second, 2),
         "decode_tokens_per_second": round(reply.decode_tokens_per_second, 2),
     }
+
+
+def _logprobs(session: Session, reply: Reply, count: int) -> list[dict[str, object]]:
+    """Return what the model thought of each token of an answer, and of the likeliest others."""
+    return [
+        {
+            "token": token.text,
+            "id": token.token_id,
+            "logprob": None if token.logprob is None else round(token.logprob, 4),
+            "top": [
+                {"token": other.text, "id": other.token_id, "logprob": round(other.logprob, 4)}
+                for other in token.alternatives[:count]
+            ],
+        }
+        for token in session.tokens(reply.message_id)
+    ]

@@ -465,3 +465,30 @@ def test_a_data_directory_in_use_ends_with_status_75(
         words = ["--model", str(tiny_model), "--data-dir", str(tmp_path)]
         assert main([*words, "-p", "Hi", "--save"]) == 75
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("form", ["--json", "--stream-json"])
+def test_json_tells_the_probability_of_every_token(
+    form: str, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-p", "Hi", "--model", str(tiny_model), "--max-tokens", "5", "--logprobs", "2", form]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1 if form == "--json" else -2])
+    assert len(found["logprobs"]) == found["generated_tokens"]
+    for token in found["logprobs"]:
+        assert token["logprob"] <= token["top"][0]["logprob"] <= 0 and len(token["top"]) == 2
+    assert found["notice"] is None
+
+
+def test_a_plain_answer_refuses_logprobs(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["-p", "Hi", "--logprobs", "2"], ["-p", "Hi", "--json", "--logprobs", "11"]):
+        assert main(words) == 2
+    assert "--logprobs needs 0 to 10" in capsys.readouterr().err
+
+
+def test_the_notice_of_a_reply_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    runtime = ScriptedRuntime("Hi")
+    runtime.reply.notice = "History rewritten by the template: re-reading 4 tokens."
+    assert runtime.answer() == 0
+    notice = "kvchat: History rewritten by the template: re-reading 4 tokens.\n"
+    assert capsys.readouterr() == ("Hi\n", notice)

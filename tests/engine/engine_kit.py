@@ -79,6 +79,10 @@ class Reader:
         return self.events[-1].finish_reason if self.events else None
 
     @property
+    def code(self) -> str | None:
+        return self.events[-1].code if self.events else None
+
+    @property
     def error(self) -> str | None:
         return self.events[-1].error if self.events else None
 

@@ -147,6 +147,7 @@ def test_a_prompt_that_fills_the_context_is_refused_and_one_less_generates_one()
     engine.open("a")
     refused = ask(engine, "a", [1] * 12)
     assert refused.error is not None and "12 tokens" in refused.error
+    assert refused.code == "context_full"
     reader = ask(engine, "a", [1] * 11)
     run(engine)
     assert reader.reason is FinishReason.CONTEXT and len(reader.tokens) == 1

@@ -77,6 +77,7 @@ def test_a_prompt_larger_than_the_pool_is_refused_with_the_numbers(window: int |
     reader = ask(engine, "large", [1] * 32)
     assert reader.reason is FinishReason.FAILED
     assert reader.error is not None and "9 blocks" in reader.error and "has 8" in reader.error
+    assert reader.code == "pool_too_small"
     assert not engine.has_work
     fitting = ask(engine, "large", [1] * 31, SamplingParams(temperature=0.0, max_tokens=1))
     run(engine)
@@ -90,6 +91,7 @@ def test_a_reply_that_outgrows_the_pool_stops_with_its_text() -> None:
     run(engine)
     assert reader.reason is FinishReason.FAILED
     assert reader.error is not None and "2 blocks is full" in reader.error
+    assert reader.code == "pool_too_small"
     # Eight tokens lie in the pool; the ninth needs no room of its own.
     sampling = SamplingParams(temperature=0.0, max_tokens=6)
     assert reader.tokens == solo_tokens([5, 6, 7], sampling)
