@@ -8,8 +8,9 @@
     ├── SessionNotFound, SessionBusy, SessionClosed
     └── DataDirInUse, DatabaseDamaged, NotSaving, EngineStopped
 
-`code` is stable, for tests and exit statuses. `OutOfBlocks` and `SegmentRejected` never leave the
-engine: the first makes it evict, preempt or wait, the second makes it prefill.
+`code` is stable, for tests and exit statuses. `OutOfBlocks`, `SegmentRejected` and `StepStopped`
+never leave the engine: the first makes it evict, preempt or wait, the second makes it prefill, the
+third ends a step that nobody waits for any more.
 """
 
 from collections.abc import Callable
@@ -112,6 +113,10 @@ class EngineStopped(KVChatError):
 
 class OutOfBlocks(Exception):
     """A reservation needs more blocks than are free and evictable. Never leaves the engine."""
+
+
+class StepStopped(Exception):
+    """Every row of a step was cancelled while it was computed. Never leaves the engine."""
 
 
 class SegmentRejected(Exception):

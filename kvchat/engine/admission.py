@@ -69,8 +69,9 @@ class Admission:
         ]
 
     def place_in_line(self, sequence: Sequence) -> tuple[bool, int]:
-        """Return what the line is ordered by."""
-        return sequence.owner != self._scheduler.focus, sequence.arrival
+        """Return what the line is ordered by: the focused prompt passes another one only once."""
+        is_focused = sequence.owner == self._scheduler.focus
+        return not (is_focused or sequence.is_overtaken), sequence.arrival
 
     def admit(self) -> None:
         """Move waiting sequences to the running ones while their prompts have room.

@@ -324,6 +324,8 @@ class Engine:
             for row in picked
         ]
         self._forward_pass.run(rows)
+        # A cancel that came while the step ran has discarded its row; now its reader is told.
+        self._drop_cancelled()
 
     def _take_token(self, sequence: Sequence, choice: Choice) -> None:
         request, token_id = sequence.request, choice.token_id

@@ -17,7 +17,7 @@ from kvchat.engine.room import Room
 from kvchat.engine.sampler import Choice, SamplerRow, choose
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.sequence import Sequence, SequenceState
-from kvchat.errors import KVChatError, OutOfBlocks, PoolTooSmall
+from kvchat.errors import KVChatError, OutOfBlocks, PoolTooSmall, StepStopped
 from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.paged_step import PagedStep
@@ -68,16 +68,25 @@ class ForwardPass:
         if reserved is None:
             return
         started = self._clock()
+        requests = [row.sequence.request for row in rows]
+        self._cache.should_stop = lambda: all(
+            request is None or request.is_cancelled for request in requests
+        )
         try:
             new = [self._new_tokens(row) for row in rows]
             logits = self._runner.run(new, reserved.positions, self._cache)[:, : self._vocab_size]
             is_finite = logits.isfinite().all(-1).tolist()
             tokens = self._sample(rows, logits, is_finite)
+        except StepStopped:
+            reserved.rollback()
+            return
         except Exception as error:
             # Whatever failed, only the row that fails again alone is ended.
             reserved.rollback()
             self._run_alone(rows, error)
             return
+        finally:
+            self._cache.should_stop = None
         self._commit(rows, reserved, is_finite, tokens, started)
 
     def _run_alone(self, rows: list[ScheduledRow], error: Exception) -> None:

@@ -45,6 +45,9 @@ class Lineup:
         """Let a sequence that waits run."""
         self.waiting.remove(sequence)
         self.running.append(sequence)
+        sequence.is_overtaken = False
+        for other in self.waiting:
+            other.is_overtaken |= other.arrival < sequence.arrival
         sequence.state = SequenceState.PREFILL
 
     def preempt(self, sequence: Sequence) -> None:
@@ -60,5 +63,6 @@ class Lineup:
         if sequence in self.waiting:
             self.waiting.remove(sequence)
         sequence.request = None
+        sequence.is_overtaken = False
         sequence.state = SequenceState.IDLE
         self.is_draining = False

@@ -43,6 +43,8 @@ class Sequence:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     notice: str | None = None
+    is_overtaken: bool = False
+    """Whether the focused prompt went first although this one had come before it."""
     looked_at: tuple[int, int] | None = None
     """Publications of the cache, and own length, when it last looked for its prompt there."""
 

@@ -12,12 +12,12 @@ Layer groups have a pool, a storage and a table per sequence each. What needs no
 `paged_bookkeeping.py`; here are steps, and whatever reads or writes slots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from kvchat.errors import InvalidArgument, fault
+from kvchat.errors import InvalidArgument, StepStopped, fault
 from kvchat.kv.attention_metadata import AttentionMetadata, plan_group
 from kvchat.kv.bare_tensors import read_tokens, split_layers
 from kvchat.kv.cache import KVCache
@@ -64,6 +64,8 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         ]
         self.is_cascading = True
         """Whether the rows of a step read blocks they share once, together; a setting for tests."""
+        self.should_stop: Callable[[], bool] | None = None
+        """Asked before each layer of a step whether to go on with it."""
         self.num_copied_blocks = 0
         self._metadata: list[AttentionMetadata] = []
         self._places = spec.places
@@ -229,8 +231,13 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         return [row.sequence.visible for row in self._step.rows]
 
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
-        """Write the step's keys and values, then attend over runs; see KVCache.attend."""
+        """Write the step's keys and values, then attend over runs; see KVCache.attend.
+
+        Raises StepStopped where `should_stop` says that nobody wants the step any more.
+        """
         assert self._step is not None
+        if self.should_stop is not None and self.should_stop():
+            raise StepStopped
         fault("cache.attend")
         group_index, place = self._places[layer_index]
         storage, metadata = self.storages[group_index], self._metadata[group_index]

@@ -60,6 +60,41 @@ def test_a_row_that_fails_ends_alone(error: Exception | None, word: str) -> None
     assert_all_blocks_come_back(engine)
 
 
+def test_neighbors_of_a_row_that_fails_have_every_bit_of_a_run_without_it() -> None:
+    def stored(prompts: dict[str, list[int]]) -> dict[str, list[torch.Tensor]]:
+        engine = make_engine(model=FailingModel(HashModel(VOCAB_SIZE), 96, RuntimeError()))
+        for name, prompt in prompts.items():
+            engine.open(name)
+            ask(engine, name, prompt, SamplingParams(temperature=0.9, max_tokens=8), seed=3)
+        run(engine)
+        return {
+            name: [
+                tensor
+                for layer in range(len(engine.cache.spec.layers))
+                for tensor in engine.cache.keys_values(engine._find(name).cache_id, layer)
+            ]
+            for name in ("before", "after")
+        }
+
+    good = {"before": [11, 12, 13], "after": [14, 15]}
+    alone, beside = stored(good), stored({**good, "bad": [1, 2, 96]})
+    for name, tensors in alone.items():
+        assert all(map(torch.equal, tensors, beside[name]))
+
+
+def test_sampling_parameters_that_cannot_be_used_end_their_own_reply_only() -> None:
+    engine = make_engine()
+    before, bad, after = start_three(engine, [1, 2])
+    params = SamplingParams(temperature=1.0, max_tokens=8)
+    object.__setattr__(params, "temperature", "hot")  # past the check of the constructor
+    bad.request.sampling = params
+    run(engine)
+    assert bad.reason is FinishReason.FAILED and bad.tokens == []
+    assert bad.error is not None and "its text is kept" in bad.error
+    assert before.tokens == solo_tokens([11, 12, 13])
+    assert after.tokens == solo_tokens([14, 15])
+
+
 def test_numbers_behind_the_vocabulary_are_padding_and_may_be_anything() -> None:
     hash_model = HashModel(VOCAB_SIZE + 3)
 

@@ -17,7 +17,16 @@ from kvchat.engine.scheduler import (
 from kvchat.engine.sequence import Sequence, SequenceState
 from kvchat.kv.cache import SequenceId
 from kvchat.sampling_params import SamplingParams
-from tests.engine.engine_kit import ask, make_engine, random_tokens, run, solo_tokens
+from tests.engine.engine_kit import (
+    VOCAB_SIZE,
+    ask,
+    make_engine,
+    random_tokens,
+    run,
+    solo_tokens,
+)
+
+ONCE = SamplingParams(temperature=0.0, max_tokens=1)
 
 
 class Queue:
@@ -146,6 +155,20 @@ def test_every_stream_gets_a_token_within_its_share_of_steps(
             assert waits[owner] < longest_wait
 
 
+def test_a_long_prompt_ends_although_focused_ones_never_stop_coming() -> None:
+    queue = Queue(budget=64)
+    long = queue.add("long", 1600)
+    for _ in range(100):
+        if all(sequence.owner == "long" for sequence in queue.remaining):
+            queue.add("focused", 640)
+        queue.scheduler.focus = "focused"
+        queue.step()
+        for sequence in list(queue.remaining):
+            if sequence.owner == "focused" and sequence.state is SequenceState.DECODE:
+                del queue.remaining[sequence]
+    assert long.state is SequenceState.DECODE
+
+
 # The budget
 
 
@@ -226,3 +249,57 @@ def test_the_same_commands_give_the_same_schedule() -> None:
         return events
 
     assert history() == history()
+
+
+@pytest.mark.parametrize(("num_streams", "max_rows", "num_blocks"), [(7, 2, 200), (6, 32, 60)])
+def test_no_admitted_stream_waits_more_than_two_steps_for_each_that_was_admitted(
+    num_streams: int, max_rows: int, num_blocks: int
+) -> None:
+    """Prompts of all lengths come and go meanwhile."""
+    rng = random.Random(num_streams)
+    engine = make_engine(num_blocks=num_blocks, max_rows=max_rows, budget=16)
+    sampling = SamplingParams(temperature=0.0, max_tokens=20)
+    streams = []
+    for number in range(num_streams):
+        engine.open(f"stream {number}")
+        prompt = random_tokens(rng, 5)
+        streams.append(ask(engine, f"stream {number}", prompt, sampling))
+    waits = dict.fromkeys(range(num_streams), 0)
+    num_prompts = 0
+    while any(reader.reason is None for reader in streams):
+        if rng.random() < 0.2:
+            num_prompts += 1
+            engine.open(f"prompt {num_prompts}")
+            prompt = random_tokens(rng, rng.randint(1, 90))
+            ask(engine, f"prompt {num_prompts}", prompt, SamplingParams(0.0, max_tokens=1))
+        before = [len(reader.events) for reader in streams]
+        states = {stats.owner: stats.state for stats in engine.stats()}
+        num_admitted = sum(
+            state in (SequenceState.PREFILL, SequenceState.DECODE) for state in states.values()
+        )
+        engine.step()
+        for number, reader in enumerate(streams):
+            is_decoding = states[f"stream {number}"] is SequenceState.DECODE
+            is_served = len(reader.events) > before[number]
+            waits[number] = 0 if is_served or not is_decoding else waits[number] + 1
+            assert waits[number] <= 2 * max(1, num_admitted)
+    assert num_prompts > 5
+
+
+def test_a_focused_session_that_always_asks_again_passes_the_others_only_once() -> None:
+    engine = make_engine(num_blocks=5)
+    readers = {}
+    for name in "abc":
+        engine.open(name)
+        readers[name] = ask(engine, name, [ord(name) % VOCAB_SIZE] * 9, ONCE)
+    engine.open("eager")
+    engine.scheduler.focus = "eager"
+    ends: list[str] = []
+    eager = ask(engine, "eager", [1] * 9, ONCE)
+    while len(ends) < 5:
+        engine.step()
+        ends += [name for name, reader in readers.items() if reader.reason and name not in ends]
+        if eager.reason is not None:
+            ends.append("eager")
+            eager = ask(engine, "eager", [len(ends) + 1] * 9, ONCE)
+    assert ends == ["eager", "a", "b", "c", "eager"]
