@@ -134,11 +134,6 @@ def toggle_sidebar(chat: "ChatScreen", _args: str) -> None:
     chat.toggle_sidebar()
 
 
-def redraw(chat: "ChatScreen", _args: str) -> None:
-    """Draw everything again."""
-    chat.refresh(layout=True)
-
-
 def open_palette(chat: "ChatScreen", _args: str) -> None:
     """Offer every command."""
     choices = []

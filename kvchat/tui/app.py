@@ -20,6 +20,7 @@ from kvchat.errors import KVChatError
 from kvchat.settings import Settings
 from kvchat.tui.commands import Registry
 from kvchat.tui.glyphs import ASCII, UNICODE
+from kvchat.tui.notifier import Notifier
 from kvchat.tui.screens.chat import ChatScreen
 from kvchat.tui.terminal import end_signals, repair_input
 from kvchat.tui.themes import PALETTES, LineStyles, palette_named
@@ -74,6 +75,7 @@ class KVChatApp(App[int], inherit_bindings=False):
         self.line_styles = LineStyles(palette)
         super().__init__()
         self.animation_level = "none"
+        self.notifier = Notifier(self, self.settings.notify)
         for each in PALETTES.values():
             self.register_theme(each.theme)
         self.theme = palette.theme.name

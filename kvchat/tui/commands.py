@@ -22,6 +22,7 @@ from kvchat.tui.keeping_commands import KEEPING_COMMANDS
 from kvchat.tui.search_actions import switch_session
 from kvchat.tui.search_commands import SEARCH_COMMANDS
 from kvchat.tui.setting_commands import SETTING_COMMANDS
+from kvchat.tui.terminal_commands import TERMINAL_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
     # -- the prompt
@@ -68,7 +69,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("message.rewind_menu", "Rewind to an earlier message", messages.rewind,
             help="Nothing is lost: /undo brings back what followed.", slash="rewind",
             args="[n]", shown_keys="esc esc"),
-    Command("session.undo", "Undo the last rewind, retry, clear or delete", sessions.undo,
+    Command("session.undo", "Undo the last rewind, retry, clear, close or delete", sessions.undo,
             slash="undo"),
     Command("message.retry", "Another reply to the last message", messages.retry,
             slash="retry", aliases=("regenerate",), args="[name=value …]"),
@@ -84,7 +85,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("view.blocks", "Block panel, whole screen, off", show_blocks, keys=("f3",),
             slash="blocks", args="[map|lanes|time]", footer="blocks"),
     Command("view.sidebar", "Sidebar on, off", actions.toggle_sidebar, keys=("f4",)),
-    Command("view.redraw", "Draw everything again", actions.redraw, keys=("ctrl+l",)),
     Command("session.stats", "Figures of this session and the pool", actions.show_stats,
             slash="stats"),
     Command("app.palette", "All commands", actions.open_palette, keys=("ctrl+p",),
@@ -147,6 +147,7 @@ COMMANDS: tuple[Command, ...] = (
     *KEEPING_COMMANDS,
     *SETTING_COMMANDS,
     *SEARCH_COMMANDS,
+    *TERMINAL_COMMANDS,
     *ASK_COMMANDS,
     *BLOCK_COMMANDS,
 )  # fmt: skip

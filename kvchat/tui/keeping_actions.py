@@ -112,6 +112,35 @@ def save(chat: "ChatScreen", _args: str) -> None:
     chat.run_worker(wait())
 
 
+def unload(chat: "ChatScreen", _args: str) -> None:
+    """Save this session and give its blocks to others."""
+    session = shown_view(chat).session
+
+    def give() -> bool:
+        session.unload()
+        return True
+
+    async def wait() -> None:
+        if await _done(chat, give):
+            chat.notice("Unloaded: others may take its blocks; the next message brings them back.")
+
+    chat.run_worker(wait())
+
+
+def load(chat: "ChatScreen", _args: str) -> None:
+    """Bring back what disk has of this session, before its next message needs it."""
+    shown_view(chat).session.load()
+    chat.notice("Coming back from disk; the block panel shows it.")
+
+
+def close(chat: "ChatScreen", _args: str) -> None:
+    """Put the session aside until the next start; its text stays, and /undo brings it back."""
+    view = shown_view(chat)
+    title = shorten(title_of(view.session), 40)
+    chat.trash.put_aside(view)
+    chat.notice(f"Closed “{title}” until the next start; /undo brings it back now.", seconds=8)
+
+
 def purge(chat: "ChatScreen", _args: str) -> None:
     """Erase the sessions in the trash, after asking."""
     runtime = started_runtime(chat)

@@ -12,6 +12,12 @@ KEEPING_COMMANDS: tuple[Command, ...] = (
             args="PATH", complete=path_after()),
     Command("session.save", "Write this session's memory to disk now", keeping.save,
             slash="save"),
+    Command("session.unload", "Save this session and give its blocks to others",
+            keeping.unload, slash="unload"),
+    Command("session.load", "Bring its blocks back before they are needed", keeping.load,
+            slash="load"),
+    Command("session.close", "Put this session aside until the next start", keeping.close,
+            slash="close", help="Its text stays; /undo brings it back at once."),
     Command("app.purge", "Erase what is in the trash", keeping.purge, slash="purge",
             help="Asks first; this alone cannot be undone."),
 )  # fmt: skip

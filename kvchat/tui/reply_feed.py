@@ -119,8 +119,9 @@ class ReplyFeed:
         for view in chat.state.listed:
             reply = view.session.reply
             if view.running_reply not in (None, reply) or not view.is_running:
-                if view.running_reply is not None and view is not chat.view:
-                    view.num_unread += 1
+                if view.running_reply is not None:
+                    view.num_unread += view is not chat.view
+                    chat.app.notifier.tell_ended(view)
                 view.running_reply = None
             if view.is_running:
                 view.running_reply = reply

@@ -1,4 +1,7 @@
-"""Trash: sessions the user deleted a moment ago; hidden at once, deleted when nobody undoes it."""
+"""Trash: sessions the user deleted a moment ago, or closed: gone at once, back with one undo.
+
+A deleted one is really deleted when nobody has undone it in time.
+"""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,37 +14,60 @@ if TYPE_CHECKING:
 
 
 class Trash:
-    """What /delete hid from the lists of one screen."""
+    """What /delete and /close took from the lists of one screen."""
 
     def __init__(self, chat: "ChatScreen") -> None:
         self._chat = chat
+        self._gone: dict[str, float] = {}
+        """Sessions that were deleted or closed, in that order, and until when one undo does."""
 
     def hide(self, view: SessionView) -> None:
         """Take a session out of every list; it is really deleted when nobody undoes that."""
-        chat = self._chat
         view.session.stop()
+        self._leave(view)
+        self._note_gone(view)
+        self._chat.state.deleted[view.session.id] = self._gone[view.session.id]
+        self._chat.draw_lists()
+
+    def put_aside(self, view: SessionView) -> None:
+        """Close a session: its blocks are for others, its text stays; `restore` opens it again."""
+        self._leave(view)
+        view.session.close()
+        self._chat.state.views.pop(view.session.id, None)
+        self._note_gone(view)
+        self._chat.draw_lists()
+
+    def _note_gone(self, view: SessionView) -> None:
+        self._gone.pop(view.session.id, None)
+        self._gone[view.session.id] = self._chat.app.clock() + UNDO_DELETE_SECONDS
+
+    def _leave(self, view: SessionView) -> None:
+        """Show a neighbour of a session that goes, or a new one."""
+        chat = self._chat
+        runtime = chat.app.runtime
+        if chat.view is not view or runtime is None:
+            return
         neighbour = chat.state.neighbour(-1)
-        chat.state.deleted[view.session.id] = chat.app.clock() + UNDO_DELETE_SECONDS
-        if chat.view is view:
-            runtime = chat.app.runtime
-            if neighbour is not None and neighbour is not view:
-                chat.show_session(neighbour)
-            elif runtime is not None:
-                chat.show_session(chat.view_of(runtime.new_session()))
-        chat.draw_lists()
+        if neighbour is None or neighbour is view:
+            neighbour = chat.view_of(runtime.new_session())
+        chat.show_session(neighbour)
 
     def restore(self) -> bool:
-        """Bring the last deleted session back; False if there is none any more."""
+        """Bring the session back that went last; False if there is none any more."""
         chat = self._chat
-        if not chat.state.deleted:
-            return False
-        session_id, _ = chat.state.deleted.popitem()
-        if session_id not in chat.state.views:
-            return False
-        chat.app.clear_notifications()  # among them the offer that was just taken
-        chat.show_session(chat.state.views[session_id])
-        chat.notice("The session is back.")
-        return True
+        now = chat.app.clock()
+        while self._gone:
+            session_id, deadline = self._gone.popitem()
+            if deadline <= now or chat.app.runtime is None:
+                continue
+            if chat.state.deleted.pop(session_id, None) is not None:
+                chat.app.clear_notifications()  # among them the offer that was just taken
+            else:
+                chat.view_of(chat.app.runtime.open_session(session_id))
+            chat.show_session(chat.state.views[session_id])
+            chat.notice("The session is back.")
+            return True
+        return False
 
     def empty(self, now: float) -> None:
         """Delete for good what was hidden until `now`."""

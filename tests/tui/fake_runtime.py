@@ -242,6 +242,12 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
     def plan_rewind(self, to: str) -> FakeRewindPlan:
         return self.runtime.plans.get(to, FakeRewindPlan(self.length, 0))
 
+    def close(self) -> None:
+        self.stop()
+        self.runtime.shrink(self, 0)
+        self.runtime.open_sessions.remove(self)
+        self.runtime.put_aside[self.id] = self
+
     def unload(self) -> None:
         length = self.length
         self.runtime.shrink(self, 0)
@@ -449,6 +455,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         self.num_message_reads = 0
         self.prompts: list[str] = []
         self.trash: list[FakeSession] = []
+        self.put_aside: dict[str, FakeSession] = {}
         self.stored_drafts: dict[str, str] = {}
         self.version = 0
         self.lock = threading.RLock()
@@ -497,6 +504,8 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         return FakeRewindPlan(session.length, 0)
 
     def open_session(self, session_id: str) -> FakeSession:
+        if session_id in self.put_aside:
+            self.open_sessions.append(self.put_aside.pop(session_id))
         for session in self.open_sessions:
             if session.id == session_id:
                 return session

@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import say  # type: ignore[import-not-found]
+from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
 
 from kvchat.settings import Settings
 
@@ -95,3 +99,76 @@ async def test_the_sidebar_is_up_to_date_when_it_comes_back(
 
     assert "●" in running
     assert "●" not in text
+
+
+async def test_two_hundred_sizes_in_a_row_stop_nothing(make_app: Make, make_runtime: Make) -> None:
+    runtime = make_runtime(["word " * 400, "漢字 " * 300], num_blocks=640)
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "one")
+        for number in range(200):
+            runtime.step()
+            await pilot.resize_terminal(1 + number * 37 % 230, 1 + number * 13 % 70)
+        await pilot.resize_terminal(80, 24)
+        await pilot.press(*"typed")
+        text = await wait_for_text(pilot, "› typed")
+
+    assert "word word" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "shown", "hidden"),
+    [
+        ((59, 24), "› Ask", "blocks 0"),
+        ((80, 11), "› Ask", "^n new"),
+        ((20, 4), "›", "window too small"),
+        ((19, 4), "window too small", "›"),
+        ((20, 3), "window too small", "›"),
+    ],
+)
+async def test_a_small_terminal_shows_what_fits(
+    size: tuple[int, int], shown: str, hidden: str, make_app: Make, make_runtime: Make
+) -> None:
+    async with make_app(make_runtime()).run_test(size=size) as pilot:
+        await wait_until(pilot, lambda: pilot.app.chat.view is not None)
+        text = await wait_for_text(pilot, shown)
+
+    assert hidden not in text
+
+
+NO_COLOR_PROGRAM = """
+import asyncio, sys
+sys.path.insert(0, {path!r})
+from fake_runtime import FakeRuntime
+from kvchat.tui.app import KVChatApp
+
+async def main():
+    app = KVChatApp(FakeRuntime(["- a\\n\\n```py\\nx = 1\\n```\\n**b** `c`"]))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.pause()
+        app.chat.submit("hello")
+        app.runtime.finish_all()
+        app.chat.feed.drain()
+        await pilot.pause(0.3)
+        lines = app.screen._compositor.render_strips()
+        from textual.filter import Monochrome
+        assert any(type(each).__name__ == "Monochrome" for each in app._filters), app._filters
+        for strip in lines:
+            for segment in strip.apply_filter(Monochrome(), app.background_colors[0]):
+                for color in (segment.style.color, segment.style.bgcolor):
+                    if color is not None and color.triplet is not None:
+                        assert len(set(color.triplet)) == 1, (segment, color)
+asyncio.run(main())
+"""
+
+
+def test_with_no_color_everything_is_grey(tmp_path: Path) -> None:
+    code = NO_COLOR_PROGRAM.format(path=str(Path(__file__).parent))
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr[-2000:]

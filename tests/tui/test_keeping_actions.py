@@ -162,3 +162,18 @@ async def test_a_real_chat_comes_back_from_its_file_with_every_branch(
 
             assert [m.text for m in imported.messages] == [m.text for m in session.messages]
             assert imported.id != session.id and text == read_screen(app)
+
+
+async def test_blocks_are_given_away_and_come_back(make_app: Make, make_runtime: Make) -> None:
+    runtime = make_runtime(["x y z"])
+    async with make_app(runtime).run_test(size=(100, 24)) as pilot:
+        await wait_until(pilot, lambda: pilot.app.chat.view is not None)
+        await say(pilot, "go")
+        runtime.finish_all()
+        await say(pilot, "/unload")
+        await wait_for_text(pilot, "Unloaded: others may take its blocks")
+        unloaded = runtime.open_sessions[0].length
+        await say(pilot, "/load")
+        await wait_for_text(pilot, "Coming back from disk")
+
+    assert unloaded == 0 and runtime.open_sessions[0].length > 0
