@@ -91,6 +91,31 @@ def test_a_second_runtime_on_the_same_directory_is_refused(
         open_runtime(tiny_model, tmp_path)
 
 
+def test_a_runtime_that_saves_nothing_works_beside_one_that_does(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with open_runtime(tiny_model, tmp_path) as first:
+        first.new_session("stored")
+        with open_runtime(tiny_model, tmp_path, save=False) as second:
+            assert second.sessions() == []
+            assert second.new_session().send("hello", GREEDY).wait(60).num_tokens > 0
+        assert [session.title for session in first.sessions()] == ["stored"]
+
+
+def test_what_was_found_at_the_start_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        assert runtime.notices == ()
+        runtime.new_session("stored").send("hello", GREEDY).wait(60)
+        runtime.host.save(lambda database: database.back_up()).result(60)
+    (tmp_path / "chats.db").write_bytes(b"rubbish")
+    (tmp_path / "chats.db").chmod(0o644)
+    with open_runtime(tiny_model, tmp_path) as runtime:
+        tightened, restored = runtime.notices
+        assert tightened.startswith("Other users could read 1 file in ")
+        assert restored.startswith("The chat database was damaged; opened the backup of ")
+        assert [session.title for session in runtime.sessions()] == ["stored"]
+
+
 def test_closing_gives_everything_back(tiny_model: Path, tmp_path: Path) -> None:
     before = set(threading.enumerate())
     descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
