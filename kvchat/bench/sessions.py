@@ -3,7 +3,8 @@
 A chat of about 2,000 tokens is spoken once and saved. Then, in turns: kvchat starts on a copy of
 that directory, and on a copy without the saved files. Another chat says a word first, so that the
 engine runs; then the time from `send` in the cold chat to its first text is taken. Both must answer
-the same, or nothing is reported. Files are in the memory of the system, as after a restart of
+the same, or nothing is reported; with random weights in bf16 rounding alone can change an answer,
+since their likeliest tokens are close. Files are in the memory of the system, as after a restart of
 kvchat and not of the machine. The ratio is that of the medians; the last line is one JSON object.
 """
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from kvchat.errors import KVChatError, fault
 from kvchat.kv.segments import FetchedBlocks, ManifestRow, Segment, SegmentLayout, encode
+from kvchat.store.block_search import BlockSearch, SearchResult
 from kvchat.store.database import Database
 from kvchat.store.manifest import (
     drop_segments,
@@ -30,7 +31,7 @@ from kvchat.store.manifest import (
 )
 from kvchat.store.saved_blocks import SavedBlocks
 from kvchat.store.segment_folder import SegmentFolder, installation_id, installation_secret
-from kvchat.store.segment_reader import ReadFile, SegmentReader, WantedBlock
+from kvchat.store.segment_reader import SegmentReader
 from kvchat.store.segment_register import SegmentRegister
 
 QUEUE_BYTES = 64 << 20
@@ -71,6 +72,7 @@ class SegmentThread:
         self._layout: SegmentLayout | None = None
         self._register = SegmentRegister()
         self._reader = SegmentReader(folder, secret)
+        self._search = BlockSearch(self._register, self._reader)
         self._lock = Lock()  # around the next three
         self._queued_bytes = 0
         self._is_closed = False
@@ -166,17 +168,16 @@ class SegmentThread:
         """
 
         def job() -> None:
-            fetched = FetchedBlocks({})
-            names: set[str] = set()
-            rejected: list[str] = []
+            layout, result = self._layout, SearchResult()
+            assert layout is not None
             try:
-                fetched = self._fetch(wanted, block_size, names, rejected)
+                self._search.find(layout, wanted, block_size or layout.block_size, result)
             finally:
-                on_done(fetched)
+                on_done(result.fetched)
             # What only the next start needs is not waited for.
-            if rejected:
-                self._drop(rejected)
-            names |= self._register.names_of(owner)
+            if result.rejected:
+                self._drop(result.rejected)
+            names = result.names | self._register.names_of(owner)
             self._register.note_use(names)
             self._submit(lambda database: use_segments(database, names))
 
@@ -323,59 +324,6 @@ class SegmentThread:
             self._remove(unused)
             self._keep_within_limit(register.names_of(owner))
         return is_whole
-
-    def _fetch(
-        self,
-        wanted: Sequence[tuple[bytes, int]],
-        block_size: int | None,
-        names: set[str],
-        rejected: list[str],
-    ) -> FetchedBlocks:
-        """Read blocks from wherever they are good; note the files used, and those that are not."""
-        layout, saved = self._layout, self._saved(block_size)
-        assert layout is not None
-        found: dict[tuple[bytes, int], tuple[memoryview, ...]] = {}
-        missing = [
-            (key, group)
-            for key, groups in wanted
-            for group in range(len(layout.groups))
-            if groups >> group & 1
-        ]
-        losses: list[str] = []
-        while missing:
-            by_file: dict[str, list[WantedBlock]] = {}
-            for key, group in missing:
-                for name, place in saved.places(key, group):
-                    if name in self._register:
-                        by_file.setdefault(name, []).append((key, group, place))
-                        break
-            if not by_file:
-                break
-            files = [(self._register.row(name), blocks) for name, blocks in by_file.items()]
-            for (row, _), file in zip(files, self._reader.read(layout, files), strict=True):
-                found.update(file.blocks)
-                if file.reason is not None:
-                    rejected.append(row.name)
-                    self._register.hide(row.name)
-                losses += self._note_losses(row, file)
-            names |= by_file.keys()
-            missing = [place for place in missing if place not in found]
-        return FetchedBlocks(found, losses[0] if missing and losses else None)
-
-    def _note_losses(self, row: ManifestRow, file: ReadFile) -> list[str]:
-        """Look for damaged blocks elsewhere from now on; return what people are told."""
-        losses = []
-        if file.reason is not None:
-            _LOG.warning("saved keys and values ignored (%s): %s", row.name[:8], file.reason)
-            losses.append(file.loss or file.reason)
-        for _, group, place in sorted(file.damaged, key=lambda block: block[2]):
-            self._saved(row.block_size).lose(row.name, place, group)
-            number = row.index.first_block + place
-            losses.append(f"cache file damaged at block {number}")
-            _LOG.warning(
-                "saved keys and values ignored (%s): damaged at block %d", row.name[:8], number
-            )
-        return losses
 
     def _explain(self, owner: str) -> None:
         assert self._layout is not None
