@@ -29,6 +29,8 @@ def back(chat: "ChatScreen", _args: str) -> None:
         chat.hints.close()
     elif chat.transcript.cursor is not None:
         chat.leave_cursor()
+    elif chat.cancel_edit():
+        chat.notice("The message stays as it was.")
     elif chat.transcript.has_marks:
         chat.transcript.mark_text(())
     elif chat.view is not None and (chat.view.is_running or chat.view.waiting_prompts):

@@ -36,8 +36,8 @@ class SessionView:
     num_unread: int = 0
     scroll_place: ScrollPlace | None = None
     """None while the transcript follows its end."""
-    last_tips: dict[str, str] = field(default_factory=dict)
-    """For each message seen, the tip of the path it was last seen on."""
+    was_told_full: bool = False
+    """Whether the user knows that the context is nearly full."""
     entries: dict[str, "MessageLines"] = field(default_factory=dict)
     """The lines of messages shown before, so that coming back is free."""
     path: list[str] = field(default_factory=list)

@@ -16,6 +16,7 @@ from kvchat.tui import session_actions as sessions
 from kvchat.tui.ask_commands import ASK_COMMANDS
 from kvchat.tui.block_actions import show_blocks
 from kvchat.tui.block_commands import BLOCK_COMMANDS
+from kvchat.tui.branch_commands import BRANCH_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
 from kvchat.tui.completion import path_after
 from kvchat.tui.keeping_commands import KEEPING_COMMANDS
@@ -23,6 +24,7 @@ from kvchat.tui.search_actions import switch_session
 from kvchat.tui.search_commands import SEARCH_COMMANDS
 from kvchat.tui.setting_commands import SETTING_COMMANDS
 from kvchat.tui.terminal_commands import TERMINAL_COMMANDS
+from kvchat.tui.tree_commands import TREE_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
     # -- the prompt
@@ -148,6 +150,8 @@ COMMANDS: tuple[Command, ...] = (
     *SETTING_COMMANDS,
     *SEARCH_COMMANDS,
     *TERMINAL_COMMANDS,
+    *BRANCH_COMMANDS,
+    *TREE_COMMANDS,
     *ASK_COMMANDS,
     *BLOCK_COMMANDS,
 )  # fmt: skip
@@ -254,7 +258,8 @@ class Registry:
         if where == "message":
             pairs = [(key, "back" if word == "stop" else word) for key, word in pairs]
             pairs[:0] = [("j k", "move"), ("← →", "versions")]
-            pairs.sort(key=lambda pair: pair[1] == "back")
+            pairs.sort(key=lambda pair: ["move", "versions", "back"].index(pair[1])
+                       if pair[1] in ("move", "versions", "back") else 3)  # fmt: skip
         return pairs
 
     def view_footer(self, where: Where) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from kvchat.tui.chat_state import SessionView
 from kvchat.tui.figures import token_count
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.message_lines import MessageHead, MessageLines
+from kvchat.tui.model_reach import reaches
 from kvchat.tui.safe import safe_line
 from kvchat.tui.themes import NUM_HUES
 
@@ -44,8 +45,11 @@ def entries_of(view: SessionView, glyphs: Glyphs) -> list[MessageLines]:
             view.entries[message_id].forget_siblings()
     view.path = path
     for message in messages:
-        view.last_tips[message.id] = messages[-1].id
         entries.append(_entry(view, message, glyphs))
+    found, last_dropped, rule = reaches(session)
+    for entry in entries:
+        key = entry.message_id
+        entry.set_reach(found.get(key, "seen"), rule if key == last_dropped else "")
     for number, text in enumerate(view.waiting_prompts):
         head = MessageHead("waiting", words=("waits in line",))
         entry = MessageLines(f"waiting {number}", head, text, glyphs)
@@ -85,6 +89,8 @@ def _head(session: "Session", message: "Message", is_live: bool) -> MessageHead:
             words.append(f"{message.decode_tokens_per_second:.1f} tok/s")
         if message.num_cached_tokens:
             words.append(f"{token_count(message.num_cached_tokens)} reused")
+    if message.is_edited:
+        words.append("edited")
     warning = {"INTERRUPTED": "interrupted", "FAILED": "failed"}.get(message.state.name, "")
     return MessageHead(
         message.role,
@@ -93,6 +99,7 @@ def _head(session: "Session", message: "Message", is_live: bool) -> MessageHead:
         message.created_at,
         tuple(words),
         warning,
+        safe_line(message.label or ""),
     )
 
 

@@ -243,7 +243,7 @@ def _sibling(chat: "ChatScreen", step: int) -> None:
             chat.notice("This message has one version.")
             return
         other = siblings[(siblings.index(message.id) + step) % len(siblings)]
-        view.session.show_sibling(view.last_tips.get(other, other))
+        view.session.visit(other)
         chat.sync()
         chat.transcript.set_cursor(other)
 

@@ -7,9 +7,12 @@ without making lines, so a long conversation costs only what is seen of it.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len
 
 from kvchat.clean_text import clean
-from kvchat.tui.cells import Line, Span, line_width, without_stray_joiners, wrap_ranges
+from kvchat.tui.cells import Line, Span, line_width, shorten, without_stray_joiners, wrap_ranges
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.markdown_lines import MarkdownLines
 
@@ -17,6 +20,10 @@ TEXT_CELLS = 100
 INDENT = 3
 SHOWN_CHARACTERS = 64 * 1024
 """Of what the user sent; all of it is sent and copied."""
+
+
+Reach = Literal["seen", "sink", "dropped"]
+"""Whether the model sees a message: inside the window, among the sinks, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class MessageHead:
     created_at: float | None = None
     words: tuple[str, ...] = ()
     warning: str = ""
+    label: str = ""
 
 
 class MessageLines:
@@ -56,6 +64,28 @@ class MessageLines:
         self._width = -1
         self._lines: list[Line] = []
         self._estimate = (-1, 0)  # for a width
+        self._is_folded = False
+        self._reach: Reach = "seen"
+        self._rule = ""
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether only the first line is shown."""
+        return self._is_folded
+
+    def fold(self, folded: bool) -> None:
+        """Show only the first line of the text, or all of it again."""
+        if folded != self._is_folded:
+            self._is_folded = folded
+            self.forget()
+
+    def set_reach(self, reach: Reach, rule: str = "") -> bool:
+        """Say whether the model still sees this message, and what stands in a rule below it."""
+        if (reach, rule) == (self._reach, self._rule):
+            return False
+        self._reach, self._rule = reach, rule
+        self.forget()
+        return True
 
     @property
     def text(self) -> str:
@@ -158,6 +188,9 @@ class MessageLines:
         if room < 4:
             room, indent = max(width, 1), ""
         body = self._body(room)
+        if self._is_folded and len(body) > 1:
+            more = f"{self._glyphs.ellipsis} {len(body) - 1} more lines, space unfolds"
+            body = [body[0], ((more, "dim"),)]
         if self.is_streaming:
             body = _with_cursor(body, room, self._glyphs.cursor)
         if self._note:
@@ -167,8 +200,29 @@ class MessageLines:
             ]
         lines: list[Line] = [self._header(min(width, TEXT_CELLS + INDENT + 1))]
         lines += [((indent, ""), *line) for line in body]
+        if self._reach != "seen":
+            lines = [self._reached(line, indent) for line in lines]
+        if self._rule:
+            lines.append(self._rule_line(width))
         lines.append(())
         return lines
+
+    def _reached(self, line: Line, indent: str) -> Line:
+        """Return a line with the sign of its reach in the gutter; dim if it is not seen."""
+        if not indent or not line:
+            return line
+        is_gone = self._reach == "dropped"
+        sign = self._glyphs.unseen if is_gone else self._glyphs.sink
+        text, style = line[0]
+        first: Line = ((sign, "dim" if is_gone else "accent"), (text[1:], style))
+        if not is_gone:
+            return (*first, *line[1:])
+        return tuple((part, f"{own} dim".strip()) for part, own in (*first, *line[1:]))
+
+    def _rule_line(self, width: int) -> Line:
+        rule = self._glyphs.horizontal
+        text = shorten(f"{rule * 2} {self._rule} ", width, self._glyphs.ellipsis)
+        return ((text + rule * max(width - cell_len(text), 0), "dim"),)
 
     def _note_style(self) -> str:
         return "dim" if self.is_streaming else "warning"
@@ -210,6 +264,8 @@ class MessageLines:
         if head.warning:
             parts.append((f" {glyphs.dot} ", "dim"))
             parts.append((head.warning, "warning"))
+        if head.label:
+            parts.append((f" {glyphs.star} {shorten(head.label, 24, glyphs.ellipsis)}", "accent"))
         if self._sibling_place is None:
             self._sibling_place = self._siblings()
         place, count = self._sibling_place

@@ -9,9 +9,11 @@ from contextlib import suppress
 from time import thread_time
 from typing import TYPE_CHECKING
 
-from kvchat.errors import KVChatError
+from kvchat.errors import ContextTooLong, KVChatError
 from kvchat.tui.chat_state import SessionView
+from kvchat.tui.context_actions import choose_room
 from kvchat.tui.conversation import waiting_words
+from kvchat.tui.model_reach import full_hint
 
 if TYPE_CHECKING:
     from kvchat.session.reply import Reply
@@ -97,9 +99,24 @@ class ReplyFeed:
                 chat.transcript.append(entry, piece)
         if is_new_state:
             chat.sync()
+            self._watch_context(view)
         elif view.state_name in ("PREFILL", "WAITING"):
             self._redraw_streaming(view)
         chat.drafts.take_back()
+
+    def _watch_context(self, view: SessionView) -> None:
+        """Tell once that the context is nearly full; offer a choice when it is."""
+        chat = self._chat
+        reply, runtime = view.session.reply, chat.app.runtime
+        if reply is None or runtime is None or not reply.is_finished:
+            return
+        if isinstance(reply.cause, ContextTooLong):
+            choose_room(chat, view)
+        elif not view.was_told_full:
+            hint = full_hint(view.session, runtime.status())
+            if hint is not None:
+                view.was_told_full = True
+                chat.notice(hint, "warning", 12.0, whole=True)
 
     def _redraw_streaming(self, view: SessionView) -> None:
         reply = view.session.reply

@@ -83,7 +83,6 @@ def fork(chat: "ChatScreen", args: str) -> None:
     """Make a session that goes on from here on its own."""
     source = shown_view(chat)
     forked = chat.view_of(source.session.fork(title=args or None))
-    forked.last_tips.update(source.last_tips)
     chat.show_session(forked)
     chat.notice(
         f"{forked.session.tag} shares every block with {source.session.tag}; nothing was copied."

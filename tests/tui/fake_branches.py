@@ -78,6 +78,8 @@ class FakeBranching:
     ) -> Any:
         runtime = self.runtime
         runtime.asked_sampling = sampling
+        if self.tip is None:
+            raise InvalidArgument("There is no message to answer again.")
         before, self.tip = self.tip, message_id or self.tip
         node = runtime.nodes[self.tip or ""]
         kept: list[str] = []
@@ -94,8 +96,8 @@ class FakeBranching:
         return reply
 
     def continue_reply(self, sampling: Any = None) -> Any:
-        node = self.runtime.nodes[self.tip or ""]
-        if node.role != "assistant":
+        node = self.runtime.nodes[self.tip] if self.tip else None
+        if node is None or node.role != "assistant":
             raise InvalidArgument("There is no reply to go on with.")
         if node.state is MessageState.DONE and not node.is_edited:
             raise InvalidArgument("The model ended this reply by itself.")

@@ -97,6 +97,7 @@ class FakeReply:
     is_finished: bool = False
     finish_reason: str | None = None
     error: str | None = None
+    cause: KVChatError | None = None
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     prefill_tokens_per_second: float = 900.0

@@ -15,12 +15,14 @@ from textual.widgets import Static, TextArea
 
 from kvchat.errors import KVChatError
 from kvchat.tui.block_feed import BlockFeed
+from kvchat.tui.branch_actions import finish_edit
 from kvchat.tui.chat_state import ChatState, SessionView
 from kvchat.tui.completion import completion_for
 from kvchat.tui.conversation import HINT, entries_of
 from kvchat.tui.drafts import Drafts
 from kvchat.tui.figures import session_figures
 from kvchat.tui.find import Find
+from kvchat.tui.model_reach import meter_words
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
@@ -40,7 +42,7 @@ from kvchat.tui.widgets.tabs_line import TabsLine
 from kvchat.tui.widgets.transcript import Transcript
 
 if TYPE_CHECKING:
-    from kvchat.runtime import ChatRuntime
+    from kvchat.runtime import ChatRuntime, RuntimeStatus
     from kvchat.session.session import Session
     from kvchat.tui.app import KVChatApp
     from kvchat.tui.command import Command
@@ -63,6 +65,7 @@ class ChatScreen(Screen[None]):
         self.drafts = Drafts(self)
         self.find = Find(self)
         self._early_prompts: list[str] = []
+        self._edited: tuple[str, str] | None = None
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
         self._code_places: dict[str, int] = {}
@@ -256,8 +259,29 @@ class ChatScreen(Screen[None]):
     def _paste_refused(self, event: Prompt.Refused) -> None:
         self.notice(event.sentence, "error")
 
+    def begin_edit(self, message_id: str, text: str) -> None:
+        """Have a message changed in the prompt; what stood there comes back afterwards."""
+        self.cancel_edit()
+        self._edited = (message_id, self.prompt.exact_text)
+        self.prompt.set_exact_text(text)
+
+    def cancel_edit(self) -> bool:
+        """Leave the message that is being changed as it was; False when there is none."""
+        if self._edited is None:
+            return False
+        _, draft = self._edited
+        self._edited = None
+        self.prompt.set_exact_text(draft)
+        return True
+
     def submit(self, text: str) -> bool:
         """Send a prompt or let it wait in line; False when it could be neither."""
+        if self._edited is not None:
+            message_id, draft = self._edited
+            finish_edit(self, message_id, text)
+            self._edited = None
+            self.prompt.set_exact_text(draft)
+            return False  # the prompt holds what it should already
         self.state.history.remember(text)
         self._notice = ("", "", 0.0)
         view = self.view
@@ -342,6 +366,7 @@ class ChatScreen(Screen[None]):
         old = self.view
         if old is view:
             return
+        self.cancel_edit()
         if old is not None:
             self.drafts.store()
             old.scroll_place = self.transcript.place
@@ -403,9 +428,12 @@ class ChatScreen(Screen[None]):
             return
         status = runtime.status()
         state, style = state_words(view, status)
-        self.status.show(
-            Status(state, style, notice, notice_style, session_figures(view.session, status))
-        )
+        self.status.show(Status(state, style, notice, notice_style, self._figures(view, status)))
+
+    def _figures(self, view: SessionView, status: "RuntimeStatus") -> tuple[str, ...]:
+        figures = session_figures(view.session, status)
+        meter = meter_words(view.session)
+        return figures if meter is None else (meter, *figures[1:])
 
     def restyle(self) -> None:
         """Draw everything in the colours of another theme."""

@@ -142,6 +142,10 @@ class ViewScreen(Screen[None]):
                 return True
         return False
 
+    def close_view(self) -> None:
+        """Go back to the chat."""
+        self.dismiss()
+
     def on_key(self, event: events.Key) -> None:
         """Take keys while nothing has the focus."""
         if self.focused is None and self.press(event.key):
