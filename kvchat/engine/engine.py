@@ -226,16 +226,18 @@ class Engine:
     def resume_cost(self, owner: str, token_ids: list[int]) -> ResumeCost:
         """Return where the tokens are that a sequence is to have next; changes nothing of it."""
         name = f"{owner}?"
-        self.fork(owner, name, self.num_common(owner, token_ids))
-        try:
-            twin = self._lineup.find(name)
-            twin.token_ids = list(token_ids)
-            self.cache.adopt(twin.cache_id, [*token_ids, -1])
-            resident = self.cache.length(twin.cache_id)
-            restorable = max(resident, self.num_restorable(name, token_ids))
-            return ResumeCost(owner, resident, restorable - resident, len(token_ids) - restorable)
-        finally:
-            self.close(name)
+        with self.cache.unrecorded():
+            self.fork(owner, name, self.num_common(owner, token_ids))
+            try:
+                twin = self._lineup.find(name)
+                twin.token_ids = list(token_ids)
+                self.cache.adopt(twin.cache_id, [*token_ids, -1])
+                resident = self.cache.length(twin.cache_id)
+                restorable = max(resident, self.num_restorable(name, token_ids))
+                missing = len(token_ids) - restorable
+                return ResumeCost(owner, resident, restorable - resident, missing)
+            finally:
+                self.close(name)
 
     def resume_costs(self) -> list[ResumeCost]:
         """Return for every open sequence where its tokens are; looks up each saved block."""

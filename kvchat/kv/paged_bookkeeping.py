@@ -5,7 +5,7 @@ becomes of the slots is the business of `paged_cache.py`, which reserves steps o
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from kvchat.errors import InvalidArgument
@@ -226,6 +226,10 @@ class PagedBookkeeping:
         """Add an event to those a panel shows."""
         self._events.add(kind, text, num_blocks)
         self._history.note(self.pools[0], self._sequences.values())
+
+    def unrecorded(self) -> AbstractContextManager[None]:
+        """Add no event inside, for what is only tried."""
+        return self._events.paused()
 
     # Room
 

@@ -280,12 +280,10 @@ class PagedKVCache(PagedBookkeeping, KVCache):
                 for index, group in enumerate(row.groups):
                     if group.copy_source is not None:
                         self._events.mark("copied", index, (group.copy_target,))
-                self.record(
-                    "copy", f"{name} copied the block it shared before writing to it", copied
-                )
+                self.record("copy", f"{name} writes into a block it shared", copied)
             released = row.sequence.release_hidden(self._visible_sets(row.sequence), row.start)
             if released:
-                self.record("release", f"{name} let tokens leave its window", released)
+                self.record("release", f"{name}: its window moved on; the text stays", released)
             self._use(row.sequence)
         self._events.tell_evictions()
         self._history.note(self.pools[0], self._sequences.values())

@@ -7,7 +7,8 @@ map can point at them. Plain Python, no tensors.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from kvchat.kv.pool_view import PoolEvent
@@ -29,12 +30,24 @@ class PoolEvents:
         self._num_events = 0
         self._num_evicted = 0
         self._totals: Counter[str] = Counter()
+        self._num_pauses = 0
 
     def add(self, kind: str, text: str, num_blocks: int) -> None:
-        """Add an event; `text` is part of a sentence for people."""
+        """Add an event; `text` is part of a sentence for people. Nothing while paused."""
+        if self._num_pauses:
+            return
         self._num_events += 1
         self._totals[kind] += num_blocks
         self._events.append(PoolEvent(self._num_events, kind, text, num_blocks, self._clock()))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Add no event inside: something is tried that leaves everything as it was."""
+        self._num_pauses += 1
+        try:
+            yield
+        finally:
+            self._num_pauses -= 1
 
     def latest(self) -> tuple[PoolEvent, ...]:
         """Return the events that are kept."""
@@ -66,7 +79,9 @@ class PoolEvents:
     def tell_evictions(self) -> None:
         """Add one event for all evictions counted since the last, if there were any."""
         if self._num_evicted:
-            self.add("evict", "cached blocks nobody used gave way", self._num_evicted)
+            self.add(
+                "evict", "cached blocks nobody used gave way; all text stays", self._num_evicted
+            )
         self.forget_evictions()
 
     def forget_evictions(self) -> None:

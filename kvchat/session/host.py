@@ -286,14 +286,32 @@ class SessionHost:
             self._engine.call(bring)
 
     def plan(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
-        """Return how many of these tokens are resident, and are on disk; changes nothing."""
+        """Return how many of these tokens are resident, and are on disk; changes nothing.
+
+        Where nothing was said since the start it first has to be learned what a window keeps.
+        """
 
         def look(engine: "Engine") -> tuple[int, int]:
             if not self._can_open(engine, row):
                 return 0, 0
             return _figures(engine.resume_cost(row.id, token_ids))
 
-        return self._engine.call(look)
+        if row.window is None or self._prompts.num_fixed_tokens(row.system) is not None:
+            return self._engine.call(look)
+        known: Future[tuple[int, int]] = Future()
+
+        def ask() -> None:
+            self._prompts.learn_fixed_tokens(row)
+            self._engine.call(look).add_done_callback(lambda done: _hand_over(done, known))
+
+        def has_asked(done: "Future[None]") -> None:
+            if done.cancelled():
+                known.set_exception(EngineStopped("kvchat is closing; all text is saved."))
+            elif (error := done.exception()) is not None:
+                known.set_exception(error)
+
+        self._prompts.submit(ask).add_done_callback(has_asked)
+        return known
 
     def _can_open(self, engine: "Engine", row: SessionRow) -> bool:
         if engine.is_open(row.id):
@@ -358,3 +376,10 @@ class SessionHost:
 
 def _figures(cost: "ResumeCost") -> tuple[int, int]:
     return cost.num_resident_tokens, cost.num_disk_tokens
+
+
+def _hand_over(done: "Future[tuple[int, int]]", known: "Future[tuple[int, int]]") -> None:
+    if (error := done.exception()) is not None:
+        known.set_exception(error)
+    else:
+        known.set_result(done.result())

@@ -123,8 +123,7 @@ def next_area(chat: "ChatScreen", _args: str) -> None:
     elif panel is not None:
         chat.transcript.set_cursor(None)
         panel.focus()
-        if chat.view is not None:
-            chat.blocks.state.start(chat.view.session.id)
+        chat.blocks.start()
         chat.blocks.moved()
         chat.draw_footer()
     else:

@@ -72,10 +72,15 @@ class BlockFeed:
             self._chat.app.push_screen(self.screen)
         self.want()
         self._costs_due = 0.0
-        if self._chat.view is not None:
-            self.state.start(self._chat.view.session.id)
+        self.start()
         self.draw()
         self.moved()
+
+    def start(self) -> None:
+        """Put the cursor on the shown chat if it is nowhere."""
+        shown = self._chat.view
+        if shown is not None:
+            self.state.start(shown.session.id if shown.session.num_messages else "")
 
     def close(self) -> None:
         """Go back to the chat."""
@@ -102,8 +107,8 @@ class BlockFeed:
             }
             now = self.state.clock()
             self.state.take(PoolPicture(view, rows, now, self._speeds()))
-            if self.state.place is None and self.screen is not None and chat.view is not None:
-                self.state.start(chat.view.session.id)
+            if self.screen is not None:
+                self.start()
         if chat.app.clock() >= self._notice_until:
             self.state.notice = None
         if self.screen is not None:
@@ -155,7 +160,8 @@ class BlockFeed:
         self._costs_due = now + COST_SECONDS
         resident = set()
         if self.state.picture is not None:
-            resident = {each.session_id for each in self.state.picture.view.sequences}
+            view = self.state.picture.view
+            resident = {each.session_id for each in view.sequences if each.table}
         cold = [
             view.session
             for view in chat.state.listed
@@ -167,7 +173,8 @@ class BlockFeed:
         self._next_cold = first + len(asked)
 
         def look() -> "dict[str, ResumeCost]":
-            costs = {cost.owner: cost for cost in runtime.stats().resume_costs}
+            known = runtime.stats().resume_costs
+            costs = {cost.owner: cost for cost in known if cost.owner in resident}
             for session in asked:
                 with suppress(SessionClosed):  # it was deleted meanwhile
                     costs[session.id] = session.resume_cost()

@@ -27,7 +27,8 @@ def one_line(state: BlocksState, width: int, glyphs: Glyphs) -> Line:
     if picture is None or place is None:
         return ()
     parts = [_where(picture, place), _tokens(picture, place, short=True), _users(picture, place)]
-    parts.append(byte_size(picture.view.block_bytes))
+    if place.block >= 0:
+        parts.append(byte_size(picture.view.block_bytes))
     text = f" {glyphs.dot} ".join(part for part in parts if part)
     said = state.shown_text
     if said is not None and said.text.strip():
@@ -42,7 +43,8 @@ def inspector_lines(state: BlocksState, width: int, glyphs: Glyphs) -> list[Line
         return [((shorten(" no block is chosen; the arrow keys move", width), "dim"),)]
     dot = f" {glyphs.dot} "
     head = [" " + _where(picture, place), _tokens(picture, place), _filled(picture, place)]
-    head.append(byte_size(picture.view.block_bytes))
+    if place.block >= 0:
+        head.append(byte_size(picture.view.block_bytes))
     lines: list[Line] = [((dot.join(part for part in head if part), "bold"),)]
     whose = dot.join(filter(None, (_users(picture, place), _life(picture, place))))
     lines.append(((f" {whose}", ""),))

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from kvchat.tui.block_place import BlockPlace, followed, place_of_block
+from kvchat.tui.block_place import (
+    NO_BLOCK,
+    BlockPlace,
+    followed,
+    place_in_lane,
+    place_of_block,
+    sequence_of,
+)
 from kvchat.tui.block_rows import SessionRow
 from kvchat.tui.block_text import BlockText
 
@@ -81,17 +88,18 @@ class BlocksState:
             self.lit = None
 
     def start(self, session_id: str) -> None:
-        """Put the cursor somewhere if it is nowhere: the last block of a session, or block 0."""
+        """Put the cursor somewhere if it is nowhere: the last block of a session, or block 0.
+
+        '' stands for no session.
+        """
         if self.place is not None or self.picture is None:
             return
         view = self.picture.view
-        for sequence in view.sequences:
-            if sequence.session_id == session_id and sequence.table:
-                last = len(sequence.table) - 1
-                self.place = BlockPlace(session_id, last, sequence.table[last])
-                return
-        if session_id in self.picture.rows and self.picture.rows[session_id].num_tokens:
-            self.place = BlockPlace(session_id, 0, -1)
+        sequence = sequence_of(view, session_id)
+        if sequence is not None and sequence.table:
+            self.place = place_in_lane(view, session_id, len(sequence.table) - 1)
+        elif session_id in self.picture.rows:
+            self.place = BlockPlace(session_id, 0, NO_BLOCK)
         else:
             self.place = place_of_block(view, 0)
 

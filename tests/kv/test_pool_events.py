@@ -45,3 +45,12 @@ def test_blocks_are_counted_by_kind_for_ever() -> None:
     for _ in range(NUM_EVENTS + 1):
         events.add("hit", "A found 4 tokens", 2)
     assert events.num_blocks_by_kind() == (("hit", 2 * NUM_EVENTS + 2),)
+
+
+def test_what_is_only_tried_adds_no_event() -> None:
+    events = PoolEvents()
+    with events.paused():
+        events.add("fork", "a trial", 1)
+    events.add("fork", "B goes on", 1)
+    assert [event.text for event in events.latest()] == ["B goes on"]
+    assert events.num_blocks_by_kind() == (("fork", 1),)

@@ -41,6 +41,21 @@ def test_what_was_unloaded_is_not_computed_again(make_runtime: MakeRuntime) -> N
 
 
 @pytest.mark.parametrize("window", [None, 200])
+def test_after_a_restart_it_is_known_what_is_on_disk(
+    make_runtime: MakeRuntime, window: int | None
+) -> None:
+    runtime = make_runtime()
+    session = runtime.new_session(window=window)
+    say(session, TEXT)
+    session.save()
+    num_tokens = session.stats().num_tokens
+    runtime.close()
+    cost = make_runtime().sessions()[0].resume_cost()
+    assert cost.num_resident_tokens == 0 and cost.num_prefill_tokens <= 1
+    assert cost.num_disk_tokens + cost.num_prefill_tokens == num_tokens
+
+
+@pytest.mark.parametrize("window", [None, 200])
 def test_a_cold_session_is_loaded_from_disk(make_runtime: MakeRuntime, window: int | None) -> None:
     runtime = make_runtime()
     session = runtime.new_session(window=window)

@@ -65,7 +65,11 @@ def time_lines(
             mark, style = drawn[column]
             drawn[column] = (mark, f"{style} at".strip())
         lines.append(((f"{label:>5} ", "dim"), (glyphs.vertical, "frame"), *joined(drawn)))
-    lines += [_axis(cells, glyphs), _times(cells, span), _events(view, cells, span, now, kind)]
+    lines += [
+        _axis(cells, span, glyphs),
+        _times(cells, span),
+        _events(view, cells, span, now, kind),
+    ]
     return lines
 
 
@@ -112,20 +116,23 @@ def _stack(
     return column + [blank] * (height - len(column))
 
 
-def _axis(cells: int, glyphs: Glyphs) -> Line:
-    step = max((cells - 1) // NUM_MARKS_OF_TIME, 1)
+def _marks(cells: int, span: float) -> list[tuple[int, int]]:
+    """Return the columns with a mark and how many seconds ago they are."""
+    seconds = [round(span * part / NUM_MARKS_OF_TIME) for part in range(NUM_MARKS_OF_TIME + 1)]
+    return [(round((cells - 1) * (1 - each / span)), each) for each in seconds]
+
+
+def _axis(cells: int, span: float, glyphs: Glyphs) -> Line:
     bar = [glyphs.horizontal] * cells
-    for place in range(cells - 1, -1, -step):
+    for place, _ in _marks(cells, span):
         bar[place] = glyphs.cross
     return ((" " * (LEFT_CELLS - 1) + glyphs.bottom_left + "".join(bar), "frame"),)
 
 
 def _times(cells: int, span: float) -> Line:
-    step = max((cells - 1) // NUM_MARKS_OF_TIME, 1)
     text = [" "] * cells
-    for place in range(cells - 1, -1, -step):
-        seconds = round(span * (cells - 1 - place) / max(cells - 1, 1))
-        label = "now" if not seconds else f"-{seconds}s"
+    for place, seconds in reversed(_marks(cells, span)):
+        label = f"-{seconds}s" if seconds else "now"
         if seconds >= 60:
             rest = f"{seconds % 60:02}" if seconds % 60 else ""
             label = f"-{seconds // 60}m{rest}"

@@ -38,11 +38,13 @@ TABLE_CELLS = 46
 HEAD_ROWS = 2
 
 LEGEND = (
-    ("a…z", "a block of one session, in its colour; A…Z: it is being written"),
+    ("a…z", "a block of one session, in its colour; A…Z: being written"),
     ("2…9 +", "used by so many sessions, in the colour of the oldest"),
-    ("{cached}", "cached: nobody uses it, the first to give way; the darker, the sooner"),
-    ("{free}", "free        * just copied before a write        x just gave way to others"),
-    ("_", "let go of by its window        = only on disk        ? text known, to be computed"),
+    ("{cached}", "cached: nobody uses it, the darker, the sooner it gives way"),
+    ("{free}", "free"),
+    ("* x", "just copied before a write; just gave way to others"),
+    ("_", "let go of by its window; the text stays"),
+    ("= ?", "only on disk; to be computed from the text"),
     ("", "rows − shared = used; used + cached + free = the whole pool"),
 )
 
@@ -288,13 +290,22 @@ class BlocksView(LineWidget, can_focus=True):
             return ((shorten(f" {told[0]}", width, self.app.glyphs.ellipsis), told[1] or "accent"),)
         spans: list[Span] = []
         used = 0
-        for key, word in self.app.registry.view_footer("blocks"):
+        for key, word in self._keys():
             piece = cell_len(key) + cell_len(word) + 3
             if used + piece > width:
                 break
             used += piece
             spans += [(f" {key}", "accent"), (f" {word} ", "dim")]
         return tuple(spans)
+
+    def _keys(self) -> list[tuple[str, str]]:
+        """Return the keys for the footer, those without which nobody finds the others first."""
+        keys = {word: key for key, word in self.app.registry.view_footer("blocks")}
+        views = " ".join(keys.pop(word) for word in ("map", "lanes", "time") if word in keys)
+        first: tuple[str, ...] = ("back", "legend")
+        pairs = [(keys.pop(word), word) for word in first if word in keys]
+        pairs += [(views, "view")] if views else []
+        return pairs + [(key, word) for word, key in keys.items()]
 
     # -- the mouse -------------------------------------------------------------------------
 
