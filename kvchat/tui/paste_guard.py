@@ -1,14 +1,18 @@
-"""PasteGuard: keeps an escape character inside a bracketed paste from ending or splitting it.
+"""PasteGuard: takes the text of bracketed pastes out of the input before Textual's parser sees it.
 
-Textual's parser looks for escape sequences inside a paste as well, and gives the characters of an
-unknown one out again as keys: pasted text could press Enter. The guard sees the input first and
-lets no ESC through between the two marks of a paste; `restored` puts them back into its text.
+The parser looks for escape sequences inside a paste as well, and gives the characters of an unknown
+one out again as keys: pasted text could press Enter. It also reads letter by letter, most of a
+second for a megabyte, during which no key is echoed. So it only sees that something was pasted.
 """
+
+from collections import deque
 
 START = "\x1b[200~"
 END = "\x1b[201~"
-# A lone surrogate: decoded input never holds one, so putting the ESC back is exact.
-_STAND_IN = "\udc1b"
+MAX_CHARACTERS = 6 * 1024 * 1024
+"""More than a prompt takes; what comes behind is not even kept, so nobody can fill the memory."""
+# What the parser sees instead of the text, since it does not report an empty paste.
+_STAND_IN = "p"
 
 
 class PasteGuard:
@@ -18,6 +22,9 @@ class PasteGuard:
         self._is_pasting = False
         self._tail = ""
         """Outside: the last characters, already given out. Inside: held back, perhaps the end."""
+        self._body: list[str] = []
+        self._num_characters = 0
+        self._finished: deque[str] = deque()
 
     def guarded(self, data: str) -> str:
         """Return what the parser may read of the next chunk; some may be held until the next."""
@@ -29,7 +36,10 @@ class PasteGuard:
                 parts.append(self._without_mark(joined, data))
                 break
             if self._is_pasting:
-                parts.append(joined[:place].replace("\x1b", _STAND_IN) + END)
+                self._gather(joined[:place])
+                self._finished.append("".join(self._body))
+                self._body, self._num_characters = [], 0
+                parts.append(_STAND_IN + END)
                 data = joined[place + len(END) :]
             else:
                 length = place + len(START) - len(self._tail)
@@ -38,6 +48,15 @@ class PasteGuard:
             self._tail, self._is_pasting = "", not self._is_pasting
         return "".join(parts)
 
+    def taken(self) -> str:
+        """Return the text of the next paste that the parser has reported."""
+        return self._finished.popleft()
+
+    def _gather(self, text: str) -> None:
+        room = MAX_CHARACTERS - self._num_characters
+        self._body.append(text[:room])
+        self._num_characters += min(len(text), room)
+
     def _without_mark(self, joined: str, data: str) -> str:
         if not self._is_pasting:
             self._tail = joined[1 - len(START) :]
@@ -45,9 +64,5 @@ class PasteGuard:
         lengths = range(len(END) - 1, 0, -1)
         held = next((length for length in lengths if joined.endswith(END[:length])), 0)
         self._tail = joined[len(joined) - held :]
-        return joined[: len(joined) - held].replace("\x1b", _STAND_IN)
-
-
-def restored(text: str) -> str:
-    """Return the text of a paste as it was typed."""
-    return text.replace(_STAND_IN, "\x1b")
+        self._gather(joined[: len(joined) - held])
+        return ""

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 def at_first_line(chat: "ChatScreen", _key: str) -> bool:
     """Whether Up has nothing left to do in the prompt."""
+    chat.update_hints()
     return chat.hints.is_open or chat.prompt.cursor_at_first_line
 
 
 def at_last_line(chat: "ChatScreen", _key: str) -> bool:
     """Whether Down has nothing left to do in the prompt."""
+    chat.update_hints()
     return chat.hints.is_open or chat.prompt.cursor_at_last_line
 
 
 def has_hints(chat: "ChatScreen", _key: str) -> bool:
     """Whether something to complete to is being offered."""
+    chat.update_hints()
     return chat.hints.is_open
 
 

@@ -21,7 +21,7 @@ from textual import _ansi_sequences, _xterm_parser
 from textual.drivers import linux_driver
 from textual.events import Key, Paste
 
-from kvchat.tui.paste_guard import PasteGuard, restored
+from kvchat.tui.paste_guard import PasteGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def _feed(self: _xterm_parser.XTermParser, data: str) -> "Iterator[Message]":
         return
     for message in _original_feed(self, allowed):
         if isinstance(message, Paste):
-            message.text = restored(message.text)
+            message.text = guard.taken()
         yield message
 
 

@@ -87,6 +87,9 @@ async def test_a_failed_reply_brings_waiting_prompts_back_before_what_is_typed(
         await pilot.press(*"four")
         runtime.fail(runtime.open_sessions[0], "No room.")
         await wait_until(pilot, lambda: app.chat.prompt.text == "two\n\nthree\n\nfour")
+        for _ in range(3):
+            app.chat.feed.drain()
+        assert app.chat.prompt.text == "two\n\nthree\n\nfour"  # and not once more
 
     assert runtime.open_sessions[0].messages[0].text == "one"
 

@@ -314,3 +314,30 @@ async def test_a_draft_with_a_paste_comes_back_with_its_chip_after_another_sessi
 
     assert app.chat.prompt.text == "see [paste 1: 40 lines] why"
     assert app.chat.prompt.exact_text == f"see {content} why"
+
+
+async def test_tab_in_the_same_burst_as_the_letters_completes_them(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key in [*"/exp", "tab", *"js", "tab", *"x"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await settle(pilot)
+
+    assert app.chat.prompt.text == "/export json x"
+
+
+async def test_hints_closed_with_escape_stay_closed_until_something_is_typed(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press(*"/re", "escape", "up")
+        closed = app.chat.hints.is_open
+        await pilot.press("t")
+        await settle(pilot)
+
+        assert not closed and app.chat.hints.is_open

@@ -68,6 +68,7 @@ class ChatScreen(Screen[None]):
         self._edited: tuple[str, str] | None = None
         self._notice: tuple[str, str, float] = ("", "", 0.0)
         self._pressed: dict[str, float] = {}
+        self._hinted: tuple[str, tuple[int, int]] = ("", (0, 0))
         self._code_places: dict[str, int] = {}
         self._wants_blocks = True
         self._wants_sidebar: bool | None = None
@@ -248,7 +249,15 @@ class ChatScreen(Screen[None]):
         if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
             self.prompt.styles.height = rows
         self.drafts.note_changed()
+        self.update_hints()
+
+    def update_hints(self) -> None:
+        """Offer what fits the text as it is now; a change is only told of later than a key."""
         text = self.prompt.text
+        state = (text, self.prompt.cursor_location)
+        if state == self._hinted:
+            return
+        self._hinted = state
         if self.app.size.height < 10 or ("@" not in text and not text.startswith("/")):
             self.hints.close()
             return
