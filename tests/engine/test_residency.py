@@ -13,6 +13,7 @@ import pytest
 from kvchat import errors
 from kvchat.engine.request import FinishReason
 from kvchat.engine.residency import Residency
+from kvchat.engine.restore_costs import RestoreCosts
 from kvchat.hash_model import HashModel
 from tests.engine.disk_kit import Disk
 from tests.engine.engine_kit import (
@@ -659,31 +660,54 @@ def test_residency_forgets_what_was_closed(disk: Disk) -> None:
 def test_any_program_of_turns_forks_evictions_and_restarts_gives_the_words_of_no_cache(
     disk: Disk, seed: int
 ) -> None:
+    run_program(disk, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", seeds(150, first=1000))
+def test_any_long_program_gives_the_words_of_no_cache(disk: Disk, seed: int) -> None:
+    run_program(disk, seed, num_commands=60)
+
+
+COMMANDS = ["new", "turn", "turn", "turn", "fork", "rewind", "restart", "close", "prefetch", "harm"]
+
+
+def run_program(disk: Disk, seed: int, num_commands: int = 35) -> None:
+    """Do what users and disks do, in blocks of another size after some restarts."""
     print(f"KVCHAT_SEED={seed}")
     rng = random.Random(seed)
-    size = rng.choice([1, 4, 8])
+    num_tokens = rng.choice([60, 100])
     options: dict[str, Any] = {
-        "num_blocks": rng.choice([60, 100]) // size + 4,
-        "block_size": size,
         "budget": rng.choice([5, 64]),
         "slice_bytes": rng.choice([1, 20_000, 8 << 20]),
         "queue_bytes": rng.choice([20_000, 64 << 20]),
         "folder_bytes": rng.choice([100_000, 1 << 30]),
+        "fetch_bytes": rng.choice([50_000, 1 << 30]),
+        "costs": rng.choice([None, RestoreCosts(1e-5, 1e-9, is_fixed=True), RestoreCosts()]),
     }
+
+    def start() -> int:
+        size = rng.choice([1, 4, 4, 8])
+        disk.start(num_blocks=num_tokens // size + 4, block_size=size, **options)
+        return size
+
     texts: dict[str, tuple[list[int], int | None, int]] = {}
-    disk.start(**options)
-    for _ in range(30):
-        command = rng.choice(["new", "turn", "turn", "turn", "fork", "rewind", "restart", "close"])
+    size = start()
+    for _ in range(num_commands):
+        command = rng.choice(COMMANDS)
         if command == "new" or not texts:
             name = f"s{len(texts)}"
             window = rng.choice([None, None, 7, 20])
-            sinks = 0 if window is None else rng.choice([0, 5])
-            texts[name] = ([], window, -(-sinks // size) * size)
+            texts[name] = ([], window, 0 if window is None else rng.choice([0, 5]))
         name = rng.choice(list(texts))
         text, window, sinks = texts[name]
         if command == "restart":
             disk.stop()
-            disk.start(**options)
+            size = start()
+            continue
+        if command == "harm":
+            disk.run()
+            harm_files(disk, rng)
             continue
         if command == "fork" and len(texts) < 8:
             child = f"s{len(texts)}"
@@ -703,10 +727,38 @@ def test_any_program_of_turns_forks_evictions_and_restarts_gives_the_words_of_no
             del text[rng.randint(0, len(text)) :]
             disk.engine.rewind(name, len(text))
             continue
+        if command == "prefetch":
+            disk.engine.prefetch(name, text)
+            if rng.random() < 0.5:
+                continue
         if len(text) > 45 and window is None:
             del text[20:]
         text += random_tokens(rng, rng.choice([1, 3, size, 2 * size + 1]))
         reader = talk(disk, name, text)
-        expect_solo(reader, window, sinks)
+        expect_solo(reader, window, -(-sinks // size) * size)
         text += reader.tokens
     disk.stop()
+
+
+def harm_files(disk: Disk, rng: random.Random) -> None:
+    """Change, cut, lengthen, empty, swap or delete files, as disks and people do."""
+    paths = sorted(disk.files.iterdir())
+    for path in rng.sample(paths, min(len(paths), rng.randint(1, 3))):
+        content = bytearray(path.read_bytes())
+        kind = rng.choice(["flip", "flip", "flip", "cut", "grow", "zeros", "splice", "delete"])
+        at = rng.randrange(len(content) + 1)
+        if kind == "flip":
+            content[at - 1] ^= 1 << rng.randrange(8)
+        elif kind == "cut":
+            del content[at:]
+        elif kind == "grow":
+            content += bytes(rng.choice([1, 8, 4096]))
+        elif kind == "zeros":
+            content[at : at + 4096] = bytes(len(content[at : at + 4096]))
+        elif kind == "splice":
+            other = rng.choice(paths)
+            if other.exists():
+                content[at:] = other.read_bytes()[at:]
+        path.write_bytes(content)
+        if kind == "delete":
+            path.unlink()
