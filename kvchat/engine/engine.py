@@ -163,6 +163,7 @@ class Engine:
         if self.residency is None or sequence.request is not None or is_other:
             return
         sequence.token_ids = list(token_ids)
+        self.cache.adopt(sequence.cache_id, [*token_ids, -1])
         self.residency.prefetch(sequence)
 
     def cancel(self, request: Request) -> None:

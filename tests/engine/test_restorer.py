@@ -150,6 +150,23 @@ def test_a_chat_comes_back_before_its_request_is_known(disk: Disk) -> None:
     disk.stop()
 
 
+def test_what_is_still_in_the_pool_is_not_read(disk: Disk) -> None:
+    disk.start()
+    disk.open("a")
+    prompt = random_tokens(random.Random(1), 59)
+    text = [*prompt, *talk(disk, "a", prompt).tokens]
+    disk.engine.close("a")
+    reads: list[str] = []
+    errors.fault_hook = lambda point: reads.append(point) if point == "untrusted.open" else None
+    disk.open("a")
+    disk.engine.prefetch("a", text[:64])  # 16 full blocks; the open one is no longer there
+    disk.run()
+    assert reads == []
+    assert disk.engine.cache.length(disk.engine._find("a").cache_id) == 64
+    errors.fault_hook = None
+    disk.stop()
+
+
 @pytest.mark.parametrize("num_steps", range(5))
 @pytest.mark.parametrize("kept", [0, 3, 30, 59, 68])
 def test_a_request_may_come_at_any_time_and_say_something_else(
