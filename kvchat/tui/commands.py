@@ -24,6 +24,7 @@ from kvchat.tui.search_actions import switch_session
 from kvchat.tui.search_commands import SEARCH_COMMANDS
 from kvchat.tui.setting_commands import SETTING_COMMANDS
 from kvchat.tui.terminal_commands import TERMINAL_COMMANDS
+from kvchat.tui.token_commands import TOKEN_COMMANDS
 from kvchat.tui.tree_commands import TREE_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
@@ -151,6 +152,7 @@ COMMANDS: tuple[Command, ...] = (
     *SEARCH_COMMANDS,
     *TERMINAL_COMMANDS,
     *BRANCH_COMMANDS,
+    *TOKEN_COMMANDS,
     *TREE_COMMANDS,
     *ASK_COMMANDS,
     *BLOCK_COMMANDS,

@@ -10,6 +10,7 @@ _PLACES: tuple[tuple[Where, str], ...] = (
     ("chat", "Everywhere"),
     ("prompt", "In the prompt"),
     ("message", "On a message"),
+    ("token", "On the tokens of a message"),
     ("tree", "In the tree of branches"),
     ("ask prompt", "Asking several branches: the question"),
     ("ask", "Asking several branches: the answers"),

@@ -153,6 +153,7 @@ class LineStyles:
             "italic": Style(italic=True),
             "strike": Style(strike=True),
             "reverse": Style(reverse=True),
+            "doubt": _rich(p.warning, underline=True),
             "user": _rich(p.user, bold=True),
             "heading": _rich(p.accent, bold=True),
             "subheading": Style(bold=True),

@@ -10,6 +10,7 @@ from kvchat.errors import KVChatError
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView
 
 if TYPE_CHECKING:
+    from kvchat.session.session import Session
     from kvchat.tui.screens.chat import ChatScreen
 
 
@@ -51,6 +52,17 @@ class Trash:
         if neighbour is None or neighbour is view:
             neighbour = chat.view_of(runtime.new_session())
         chat.show_session(neighbour)
+
+    def keep_out(self, session: "Session") -> None:
+        """Keep a session out of every list, such as one that only lives for a preview."""
+        self._chat.state.deleted[session.id] = float("inf")
+
+    def delete_now(self, session: "Session") -> None:
+        """Delete a session that was kept out of the lists."""
+        self._chat.state.deleted.pop(session.id, None)
+        self._chat.state.views.pop(session.id, None)
+        with suppress(KVChatError):  # it is gone already
+            session.delete()
 
     def restore(self) -> bool:
         """Bring the session back that went last; False if there is none any more."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import log
 from typing import Any
+from zlib import crc32
 
 from kvchat.errors import InvalidArgument, SessionBusy
 from kvchat.session.message import MessageState
@@ -30,6 +31,10 @@ DOUBTED = ("maybe", "perhaps")
 """A token with one of these words was taken with 30 %, every other one with 80 %."""
 
 
+def id_of(text: str) -> int:
+    return crc32(text.encode())
+
+
 def fake_position(position: int, text: str) -> FakePosition:
     is_doubted = any(word in text for word in DOUBTED)
     taken = 0.3 if is_doubted else 0.8
@@ -39,13 +44,10 @@ def fake_position(position: int, text: str) -> FakePosition:
         choices.insert(0, (" surely", 0.45, 0.5))
     return FakePosition(
         position,
-        1_000 + position,
+        id_of(text),
         text,
         log(taken),
-        tuple(
-            FakeAlternative(1_000 + position if t == text else number, t, log(p), drawn)
-            for number, (t, p, drawn) in enumerate(choices)
-        ),
+        tuple(FakeAlternative(id_of(t), t, log(p), drawn) for t, p, drawn in choices),
     )
 
 
@@ -85,11 +87,10 @@ class FakeBranching:
         kept: list[str] = []
         if node.role == "assistant":
             kept = runtime.token_texts_of(node)[:keep_tokens]
-            position = fake_position(keep_tokens, "")
             self.tip = node.parent_id
         if token is not None:
-            texts = {each.token_id: each.text for each in position.alternatives}
-            kept.append(texts.get(token, f" token{token}"))
+            texts = {id_of(text): text for text in (" drop", " release", " are", " surely")}
+            kept.append(texts.get(token, ""))
         reply = self._answer(runtime.nodes[self.tip or ""].text)  # type: ignore[attr-defined]
         reply.pieces += kept
         self.past.append(before)
@@ -178,7 +179,9 @@ class FakeBranching:
     def tokens(self, message_id: str) -> tuple[FakePosition, ...]:
         node = self.runtime.nodes[message_id]
         texts = self.runtime.token_texts_of(node)
-        return tuple(fake_position(place, text) for place, text in enumerate(texts))
+        places = self.token_ranges().get(message_id, range(0))  # type: ignore[attr-defined]
+        start = places.start
+        return tuple(fake_position(start + place, text) for place, text in enumerate(texts))
 
 
 class FakeAsking:

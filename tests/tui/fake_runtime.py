@@ -350,16 +350,27 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
         if self.reply is not None and not self.reply.is_finished:
             self.reply.finish("cancelled")
 
-    def fork(self, at: str | int | None = None, title: str | None = None) -> "FakeSession":
+    def fork(
+        self,
+        at: str | int | None = None,
+        title: str | None = None,
+        *,
+        token: int | None = None,
+    ) -> "FakeSession":
         self.runtime.fork_places.append(at)
         tip = at if isinstance(at, str) else self.tip
-        return self.runtime.add_session(
+        child = self.runtime.add_session(
             title or f"{self.title} fork",
             tip=tip,
             origin=self.id,
             sampling=self.sampling,
             copied=self,
         )
+        if token is not None:
+            for key, places in self.token_ranges().items():
+                if isinstance(at, int) and at in places:
+                    child.regenerate(message_id=key, keep_tokens=at - places.start, token=token)
+        return child
 
     def rewind(self, *, turns: int | None = None, to: str | None = None) -> FakeRewindPlan:
         self.stop()

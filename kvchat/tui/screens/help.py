@@ -20,6 +20,7 @@ _PLACES = (
     ("prompt", "In the prompt"),
     ("chat", "Everywhere"),
     ("message", "On a message (alt+↑ puts the cursor there)"),
+    ("token", "On the tokens of a message (t)"),
     ("tree", "In the tree of branches (^t)"),
     ("ask prompt", "Asking several branches (F5): the question"),
     ("ask", "Asking several branches: the answers"),

@@ -1,0 +1,50 @@
+"""Commands of the token view."""
+
+from kvchat.tui import token_actions as token
+from kvchat.tui.command import Command
+from kvchat.tui.screens.alternatives import AlternativesScreen
+from kvchat.tui.token_actions import on_token
+
+TOKEN_COMMANDS: tuple[Command, ...] = (
+    Command("message.alternatives", "Tokens of the last reply and their alternatives",
+            token.open_last, slash="alt"),
+    Command("message.tokens", "Its tokens and their alternatives", token.open_here,
+            keys=("t",), where="message", footer="tokens", in_palette=False),
+    Command("token.left", "Token before", on_token(lambda view: view.move(-1)),
+            keys=("left",), where="token", shown_keys="←", in_palette=False),
+    Command("token.right", "Token after", on_token(lambda view: view.move(1)),
+            keys=("right",), where="token", shown_keys="→", footer="token", in_palette=False),
+    Command("token.word_left", "Word before", on_token(lambda view: view.move_word(-1)),
+            keys=("shift+left",), where="token", in_palette=False),
+    Command("token.word_right", "Word after", on_token(lambda view: view.move_word(1)),
+            keys=("shift+right",), where="token", in_palette=False),
+    Command("token.first", "First token", on_token(lambda view: view.move(-(10**9))),
+            keys=("home", "g"), where="token", in_palette=False),
+    Command("token.last", "Last token", on_token(lambda view: view.move(10**9)),
+            keys=("end", "G"), where="token", in_palette=False),
+    Command("token.next_doubt", "Next token taken with less than one half",
+            on_token(lambda view: view.move_to_doubt(1)), keys=("n",), where="token",
+            footer="next doubt", in_palette=False),
+    Command("token.previous_doubt", "Doubtful token before",
+            on_token(lambda view: view.move_to_doubt(-1)), keys=("N",), where="token",
+            in_palette=False),
+    Command("token.up", "Alternative above", on_token(lambda view: view.step_choice(-1)),
+            keys=("up", "k"), where="token", in_palette=False),
+    Command("token.down", "Alternative below", on_token(lambda view: view.step_choice(1)),
+            keys=("down", "j"), where="token", in_palette=False),
+    Command("token.number", "Alternative with this number; 0 is the tenth",
+            token.choose_by_digit, keys=tuple("1234567890"), where="token",
+            shown_keys="0…9", footer="choose", in_palette=False),
+    Command("token.take", "Take it and go on: a version with the same tokens before it",
+            on_token(AlternativesScreen.take), keys=("enter",), where="token",
+            footer="take, go on", in_palette=False),
+    Command("token.preview", "How the first three would go on",
+            on_token(AlternativesScreen.preview), keys=("p",), where="token", footer="preview",
+            in_palette=False),
+    Command("token.heat", "Heat: below one half underlined, below a tenth bold",
+            on_token(AlternativesScreen.change_heat), keys=("h",), where="token",
+            footer="heat", in_palette=False),
+    Command("token.back", "Back to the chat", on_token(AlternativesScreen.close_view),
+            keys=("escape", "q"), where="token", shown_keys="esc", footer="back",
+            in_palette=False),
+)  # fmt: skip
