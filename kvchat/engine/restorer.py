@@ -283,6 +283,9 @@ class Restorer:
                     return
                 need = StagedRestore.num_taken(self._cache, prefix, restore.found)
                 has_room = make_room(need, sequence)
+                if not has_room and not is_idle and sequence.request is None:
+                    self._end(restore)  # nobody may wait for what nobody has asked for yet
+                    return
                 self.lacks_room = None if has_room or is_idle else sequence
                 if self.lacks_room is not None:
                     return  # running sequences will give back blocks

@@ -11,6 +11,7 @@ from kvchat import errors
 from kvchat.engine.restore_costs import RestoreCosts
 from kvchat.engine.restorer import DEADLINE_SECONDS
 from kvchat.kv.segments import FetchedBlocks
+from kvchat.sampling_params import SamplingParams
 from tests.engine.disk_kit import Disk
 from tests.engine.engine_kit import ask, random_tokens
 from tests.engine.test_residency import NUM_NEW, expect_solo, save_chat, talk
@@ -269,6 +270,28 @@ def test_a_long_restore_delays_the_first_token_of_another_chat_by_no_step(
     assert not reader.tokens
     disk.run()
     expect_solo(reader)
+    disk.stop()
+
+
+def test_what_nobody_asked_for_yet_makes_nobody_wait_for_room(disk: Disk) -> None:
+    text = save_chat(disk, 60, num_blocks=40)
+    disk.start(num_blocks=40)
+    disk.open("b")
+    sampling = SamplingParams(temperature=0.0, max_tokens=60)
+    running = ask(disk.engine, "b", random_tokens(random.Random(2), 90), sampling)
+    for _ in range(4):
+        disk.engine.step()
+    assert running.tokens
+    disk.open("a")
+    disk.engine.prefetch("a", text)
+    disk.segments.flush().result()
+    disk.posted.popleft()()
+    disk.engine.step()
+    assert disk.engine.residency is not None and disk.engine.residency.lacks_room is None
+    disk.open("c")
+    assert steps_until_first_token(disk, "c", [4, 5, 6]) == 1
+    disk.run()
+    expect_solo(talk(disk, "a", [*text, 5, 6]))
     disk.stop()
 
 
