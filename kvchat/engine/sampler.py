@@ -13,6 +13,9 @@ from torch import Tensor
 from kvchat.sampling_params import SamplingParams
 from kvchat.token_records import NUM_ALTERNATIVES, TokenRecord
 
+NUM_CANDIDATES = 256
+"""So many of the likeliest tokens are looked at first; a draw that may take others sorts all."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerRow:
@@ -103,32 +106,83 @@ def _draw(logits: Tensor, rows: Sequence[SamplerRow], some_ids: Tensor) -> tuple
     return    tokens [R, 1], and the probability each of `some_ids` was drawn with [R, A]
     """
 
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
-
-    vocab_size = logits.shape[1]
+    temperatures = torch.tensor([row.params.temperature for row in rows], device=logits.device)
     # The largest becomes 0 first: a small temperature must not overflow.
     logits = logits - logits.amax(-1, keepdim=True)
-    logits = logits / column([row.params.temperature for row in rows])
-    # Stable, so that a tie at the edge of a filter does not depend on the shape of the batch.
-    ordered, token_ids = logits.sort(stable=True, dim=-1, descending=True)
-    rank = torch.arange(vocab_size, device=logits.device)
-    keep = rank < column([float(row.params.top_k or vocab_size) for row in rows])
-    probabilities = ordered.masked_fill(~keep, float("-inf")).softmax(-1)  # [R, V], likeliest first
+    logits = logits / temperatures[:, None]
+    weights = logits.exp().sum(-1, keepdim=True)  # [R, 1]
+    some = logits.gather(1, some_ids)  # [R, A]
+    if logits.shape[1] <= NUM_CANDIDATES:
+        picked, odds, _ = _draw_among(*_by_likelihood(logits), some, weights, rows)
+        return picked, odds
+    # Sorting everything takes longer than all the rest, and filters seldom leave so many.
+    picked, odds, is_enough = _draw_among(*_candidates(logits), some, weights, rows)
+    for index in (~is_enough).nonzero()[:, 0].tolist():
+        one = slice(index, index + 1)
+        ordered, token_ids = _by_likelihood(logits[one])
+        picked[one], odds[one], _ = _draw_among(
+            ordered, token_ids, some[one], weights[one], rows[one]
+        )
+    return picked, odds
+
+
+def _draw_among(
+    ordered: Tensor, token_ids: Tensor, some: Tensor, weights: Tensor, rows: Sequence[SamplerRow]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Filter and draw among the likeliest tokens of each row.
+
+    ordered    [R, C], their logits divided by the temperature, the largest, 0, first
+    token_ids  [R, C]
+    some       [R, A], logits of tokens to tell the chances of
+    weights    [R, 1], the sum over all tokens of what `ordered` has the logarithms of
+    return     tokens [R, 1]; chances [R, A]; whether all that is left was among these [R]
+    """
+
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=ordered.device)[:, None]
+
+    count = ordered.shape[1]
+    top_k = column([float(row.params.top_k or 2**31) for row in rows])
+    keep = torch.arange(count, device=ordered.device) < top_k  # [R, C]
+    kept_weights = torch.where(keep, ordered.exp(), 0.0)
+    # Top-k rows add up what they keep, the others all there is.
+    totals = torch.where(top_k <= count, kept_weights.sum(-1, keepdim=True), weights)
+    probabilities = kept_weights / totals
     before = probabilities.cumsum(-1) - probabilities
     # A rounded sum may reach 1 early, so 1 is no limit at all.
-    limits = [row.params.top_p if row.params.top_p < 1 else 2.0 for row in rows]
-    keep &= before < column(limits)
+    keep &= before < column([row.params.top_p if row.params.top_p < 1 else 2.0 for row in rows])
     keep &= probabilities >= probabilities[:, :1] * column([row.params.min_p for row in rows])
     keep[:, 0] = True
-    cumulative = torch.where(keep, probabilities, 0.0).cumsum(-1)  # [R, V]
-    totals = cumulative[:, -1:]  # [R, 1]
+    cumulative = torch.where(keep, probabilities, 0.0).cumsum(-1)
+    totals = cumulative[:, -1:]
     draws = column([uniform(row.seed, row.position) for row in rows])
     places = torch.searchsorted(cumulative, draws * totals, right=True)
     last_kept = keep.sum(-1, keepdim=True) - 1
     places = torch.minimum(places, last_kept)
-    # Of the likeliest, whose logit is 0 here, everything else is a multiple.
-    some = logits.gather(1, some_ids)  # [R, A]
+    lowest = ordered.gather(1, last_kept)
+    # Of the likeliest, whose logit is 0, everything else is a multiple.
     odds = some.exp() * (probabilities[:, :1] / totals)
-    odds = odds.masked_fill(some < ordered.gather(1, last_kept), 0.0)
-    return token_ids.gather(1, places), odds
+    odds = odds.masked_fill(some < lowest, 0.0)
+    # Equals of the last candidate may be missing, and so may more of the top k.
+    is_k_inside = (top_k <= count) | (top_k >= 2**31)
+    is_enough = (lowest > ordered[:, -1:]) & is_k_inside
+    return token_ids.gather(1, places), odds, is_enough[:, 0]
+
+
+def _by_likelihood(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits [R, V] with the largest first, and their token ids.
+
+    Stable, so that a tie at the edge of a filter does not depend on the shape of the batch.
+    """
+    ordered, token_ids = logits.sort(stable=True, dim=-1, descending=True)
+    return ordered, token_ids
+
+
+def _candidates(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the beginning of what `_by_likelihood` returns; of equals at its end, any."""
+    ordered, token_ids = logits.topk(NUM_CANDIDATES)
+    if not (ordered[:, 1:] == ordered[:, :-1]).any():
+        return ordered, token_ids
+    token_ids, order = token_ids.sort(-1)
+    ordered, order = ordered.gather(1, order).sort(stable=True, dim=-1, descending=True)
+    return ordered, token_ids.gather(1, order)

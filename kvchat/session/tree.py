@@ -46,10 +46,11 @@ class Tree(Branching, Alternatives):
 
         The tree does not change afterwards; ask again for a newer one.
         """
+        tree_id = self.tree_id
+        # Read without the lock, so that nobody waits for a large tree.
+        rows = self._host.save(lambda database: database.load_tree(tree_id)).result()
         with self._host.lock:
             self._check_open()
-            tree_id = self._row.tree_id
-            rows = self._host.save(lambda database: database.load_tree(tree_id)).result()
             nodes = {node.id: node for node in self._host.adopt(rows)}
             standing: dict[str, list[str]] = {}
             kept: set[str] = set()

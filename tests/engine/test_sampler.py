@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kvchat.engine import sampler
 from kvchat.engine.sampler import SamplerRow, choose, sample, uniform
 from kvchat.sampling_params import SamplingParams
 from kvchat.token_records import unpack_records
@@ -344,3 +345,36 @@ def test_neighbors_of_other_settings_change_no_record() -> None:
     ]
     alone = [choose(logits[place : place + 1], [row])[0] for place, row in enumerate(rows)]
     assert choose(logits, rows) == alone
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(temperature=0.5, top_p=0.9),
+        SamplingParams(temperature=0.5, top_k=40),
+        SamplingParams(temperature=3.0, top_p=0.97),
+        SamplingParams(temperature=1.0),
+        SamplingParams(temperature=1.0, top_k=256),
+        SamplingParams(temperature=5.0, top_k=257),
+        SamplingParams(temperature=5.0, top_k=1000, top_p=0.5),
+        SamplingParams(temperature=1.0, min_p=0.01),
+        SamplingParams(temperature=50.0, min_p=0.9, repetition_penalty=1.2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("step", [0.0, 0.25])
+def test_looking_at_some_candidates_first_draws_what_sorting_everything_draws(
+    params: SamplingParams, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.randn(40, 2000, generator=torch.Generator().manual_seed(5)) * 3
+    if step:  # many equal logits, also at the edges of filters
+        logits = (logits / step).round() * step
+    rows = [SamplerRow(params, 11, position, (1, 2, 3)) for position in range(40)]
+    some = choose(logits, rows)
+    monkeypatch.setattr(sampler, "NUM_CANDIDATES", 2000)
+    whole = choose(logits, rows)
+    assert [choice.token_id for choice in some] == [choice.token_id for choice in whole]
+    for first, second in zip(some, whole, strict=True):
+        (found,), (expected,) = unpack_records(first.record), unpack_records(second.record)
+        assert found.drawn == pytest.approx(expected.drawn, rel=1e-2)
+        assert found.token_ids == expected.token_ids
