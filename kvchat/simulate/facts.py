@@ -27,6 +27,7 @@ Kind = Literal[
     "system",
     "settings",
     "delete",
+    "undelete",
     "nothing",
 ]
 

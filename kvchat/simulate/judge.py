@@ -65,13 +65,14 @@ class Judge:
                     self._awaited[session_id] = message_id
                 case Stands():
                     self._awaited.pop(fact.act.session_id, None)
+                    self._gone.discard(fact.act.session_id)
                     began = self._begun.get(fact.act.session_id)
                     if began is not None and began.act.kind == fact.act.kind:
                         del self._begun[fact.act.session_id]
                     self._stands(fact)
                 case Gone(session_id):
                     self._begun.pop(session_id, None)
-                    self._twins.sessions.pop(session_id, None)
+                    self._twins.put_away(session_id)
                     self._gone.add(session_id)
                     self._count("delete")
                 case _:
@@ -89,7 +90,7 @@ class Judge:
         for session_id in self._twins.sessions.keys() - woke.paths.keys():
             if self._act_of(session_id) != "delete":
                 self._write_down(f"session {session_id} is lost")
-            self._twins.sessions.pop(session_id)
+            self._twins.put_away(session_id)
             self._gone.add(session_id)
         for session_id, path in woke.paths.items():
             try:
@@ -101,6 +102,9 @@ class Judge:
         self._awaited.clear()
 
     def _wake_session(self, session_id: str, path: Sequence[MessageRow]) -> None:
+        if session_id in self._gone and self._act_of(session_id) == "undelete":
+            self._gone.remove(session_id)
+            self._twins.bring_back(session_id)
         if session_id in self._gone:
             raise Violation(f"session {session_id} was deleted and is there again")
         self._compare_nodes(path)

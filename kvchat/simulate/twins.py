@@ -53,6 +53,7 @@ class Twins:
     def __init__(self) -> None:
         self.nodes: dict[str, MessageRow] = {}
         self.sessions: dict[str, Twin] = {}
+        self._trash: dict[str, Twin] = {}
         self.undrawn: set[str] = set()
         """Replies that were stopped before their first token: nobody may have stood on them."""
 
@@ -61,6 +62,16 @@ class Twins:
         for row in path:
             self.nodes.setdefault(row.id, row)
         self.sessions.setdefault(session_id, Twin()).path = [row.id for row in path]
+
+    def put_away(self, session_id: str) -> None:
+        """Put a session into the trash."""
+        twin = self.sessions.pop(session_id, None)
+        if twin is not None:
+            self._trash[session_id] = twin
+
+    def bring_back(self, session_id: str) -> None:
+        """Take a session out of the trash, as it was."""
+        self.sessions[session_id] = self._trash.pop(session_id)
 
     def expected_path(self, fact: Stands) -> Expected:
         """Return the path an act leads to, and keep its undo list; raises Violation."""
@@ -78,6 +89,8 @@ class Twins:
                 if act.kind == "branch":
                     return self._branch_path(parent, act)
                 return self._fork_path(parent, fact)
+            case "undelete":
+                self.bring_back(act.session_id)
         twin = self.sessions[act.session_id]
         tip = twin.path[-1] if twin.path else None
         if tip in self.undrawn:

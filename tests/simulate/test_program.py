@@ -27,7 +27,7 @@ def test_a_few_users_lose_nothing_and_diverge_nowhere_when_their_runtime_is_kill
     capsys: pytest.CaptureFixture[str], seed: str
 ) -> None:
     document = simulate(
-        capsys, "--users", "24", "--seconds", "12", "--life-seconds", "2.5", "--seed", seed
+        capsys, "--users", "24", "--seconds", "6", "--life-seconds", "3", "--seed", seed
     )
     assert document["divergent"] == 0 and document["seed"] == seed
     for name in ("crashes", "closes", "replies", "tokens_compared", "forks", "evictions"):
