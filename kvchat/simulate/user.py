@@ -49,7 +49,9 @@ class User(Person):
     # Talking
 
     def _chat(self) -> Turns:
-        session = self._pick()
+        yield from self._say_in(self._pick())
+
+    def _say_in(self, session: Session) -> Turns:
         if not self._has_room(session):
             yield from self._make_shorter(session)
             return
@@ -167,6 +169,8 @@ class User(Person):
     def _both_speak(self) -> Turns:
         """Let a chat and its fork go on at once: both write behind the same blocks."""
         parent = self._pick()
+        # A turn before, so that there are blocks to share, also right after a start.
+        yield from self._say_in(parent)
         if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
             yield from self._delete()
             return
