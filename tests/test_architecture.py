@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, str] = {
     " durable_files untrusted log_output settings_file",
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "settings store tui runtime engine model kv device sampling_params hash_model paths",
-    "doctor": "runtime engine model kv device sampling_params hash_model",
+    "doctor": "doctor_program device",
+    "doctor_program": "doctor_twin kv hash_model",
+    "doctor_twin": "kv",
     "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
     "train": "model kv text device training_corpus training_export durable_files",
     "training_corpus": "",
@@ -107,7 +109,8 @@ DOORS: dict[str, str] = {
 # The files that import torch; no other does, and every other loads without it. The options do so
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
-    "device.py doctor.py hash_model.py simulate/* train.py evaluate.py bench/* training_export.py"
+    "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/* train.py"
+    " evaluate.py bench/* training_export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/cache.py kv/paged_cache.py kv/contiguous.py"
     " kv/bare_tensors.py kv/block_bytes.py kv/staged_restore.py kv/contiguous_adapter.py"

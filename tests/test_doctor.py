@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from kvchat import doctor
+from kvchat.doctor_program import Findings, Program
+from kvchat.kv import shared_runs
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.prefix_index import PrefixIndex
 from kvchat.kv.step import Step
@@ -24,8 +26,8 @@ def test_a_good_cache_has_no_violation(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_some_programs_go_through_real_attention() -> None:
-    findings = doctor.Findings()
-    models = [doctor.Program(seed, "cpu", findings).model for seed in range(300)]
+    findings = Findings()
+    models = [Program(seed, "cpu", findings).model for seed in range(300)]
     assert sum(model is not None for model in models) >= 6
 
 
@@ -66,6 +68,12 @@ def plant_a_rollback_that_keeps_blocks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "_give_back", lambda self, row: None)
 
 
+def plant_rows_that_share_more_than_they_have_in_common(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        shared_runs, "_num_common", lambda one, other, first, behind: max(0, behind - first)
+    )
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -74,6 +82,7 @@ def plant_a_rollback_that_keeps_blocks(patch: pytest.MonkeyPatch) -> None:
         plant_a_forgotten_decrement,
         plant_hits_without_comparing_keys,
         plant_a_rollback_that_keeps_blocks,
+        plant_rows_that_share_more_than_they_have_in_common,
     ],
 )
 def test_a_planted_bug_is_found_and_replayed(
@@ -81,7 +90,8 @@ def test_a_planted_bug_is_found_and_replayed(
 ) -> None:
     assert callable(plant)
     plant(monkeypatch)
-    status, found = report(capsys, "--operations", "6000", "--json")
+    # From 30 on there is a program of each kind of attention.
+    status, found = report(capsys, "--operations", "6000", "--seed", "30", "--json")
     assert status == 1
     seeds = found["failed_seeds"]
     assert isinstance(seeds, list)
