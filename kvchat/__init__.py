@@ -27,6 +27,8 @@ _HOMES = {
     "ResumeCost": "kvchat.engine.sequence",
     "TokenAlternative": "kvchat.session.alternatives",
     "TokenPosition": "kvchat.session.alternatives",
+    "DeletedSession": "kvchat.session.archive",
+    "SearchHit": "kvchat.session.archive",
     "Message": "kvchat.session.message",
     "Reply": "kvchat.session.reply",
     "SamplingParams": "kvchat.sampling_params",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from kvchat.sampling_params import SamplingParams as SamplingParams
     from kvchat.session.alternatives import TokenAlternative as TokenAlternative
     from kvchat.session.alternatives import TokenPosition as TokenPosition
+    from kvchat.session.archive import DeletedSession as DeletedSession
+    from kvchat.session.archive import SearchHit as SearchHit
     from kvchat.session.message import Message as Message
     from kvchat.session.reply import Reply as Reply
     from kvchat.session.rewind_plan import RewindPlan as RewindPlan

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -10,6 +11,7 @@ from kvchat.errors import InvalidArgument, NotSaving, ReplyFailed
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.session import Session
+from kvchat.store.database import Database
 
 MakeRuntime = Callable[..., ChatRuntime]
 SHORT = SamplingParams(temperature=0, max_tokens=4)
@@ -177,3 +179,32 @@ def test_a_reply_whose_row_cannot_be_stored_is_not_computed(runtime: ChatRuntime
     assert isinstance(caught.value.__cause__, NotSaving)
     assert said(chat) == ["hello"]
     assert chat.regenerate(SHORT).wait(60).num_tokens > 0
+
+
+def test_after_a_failure_waiting_prompts_are_given_back(
+    runtime: ChatRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_reply = Database.begin_reply
+    calls: list[object] = []
+
+    def fail_once(self: Database, *values: object, **options: object) -> None:
+        calls.append(self)
+        if len(calls) == 1:
+            raise NotSaving("Disk full.")
+        begin_reply(self, *values, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Database, "begin_reply", fail_once)
+    gate = Event()
+    runtime.host._prompts.submit(gate.wait)
+    chat = runtime.new_session(sampling=SHORT)
+    reply = chat.send("first")
+    assert chat.enqueue("second") is None
+    gate.set()
+    with pytest.raises(ReplyFailed):
+        reply.wait(60)
+    chat._host._engine.call(lambda engine: None).result(60)
+    runtime.host.save(lambda database: None).result(60)
+    chat._host._prompts.submit(lambda: None).result(60)
+    assert said(chat) == ["first"]
+    assert not chat.waiting
+    assert chat.draft == "second"

@@ -80,6 +80,15 @@ def test_words_of_one_and_two_characters_and_scripts_without_spaces_are_found(
     assert found(chat, "y") == ["m3"]
 
 
+@pytest.mark.parametrize("letter", ["İ", "Ჰ", "Ꭰ", "Ԯ", "Ⴀ", "ẞ", "Å", "K", "Ɤ", "𞤀"])
+def test_letters_are_found_in_either_case_also_where_sqlite_does_not_know_them(
+    chat: Database, settle: Settle, letter: str
+) -> None:
+    say(chat, f"ab{letter}cd", f"ab{letter.lower()}cd")
+    settle(chat)
+    assert found(chat, f"ab{letter}cd") == found(chat, f"AB{letter.lower()}CD") == ["m1", "m0"]
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "   ", '"', '"" AND', "a*", "NEAR(a b)", "text:x", "-x", "^x", "(", "a OR", "%", "_", "\\",
