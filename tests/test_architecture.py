@@ -118,7 +118,7 @@ IMPORT_TORCH = (
     " engine/evicted_blocks.py"
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"
-    " engine/model_runner.py engine/sampler.py engine/room.py engine/admission.py"
+    " engine/model_runner.py engine/sampler.py engine/scoring.py engine/room.py engine/admission.py"
     " engine/forward_pass.py engine/engine.py integrations/transformers.py"
 )
 

@@ -18,6 +18,7 @@ from kvchat.engine.request import FinishReason, Request, TokenEvent
 from kvchat.engine.room import Room
 from kvchat.engine.sampler import Choice
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
+from kvchat.engine.scoring import score_chunk
 from kvchat.engine.sequence import ResumeCost, Sequence, SequenceState, SequenceStats
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
@@ -48,6 +49,7 @@ class Engine:
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.cache = cache
+        self._runner = runner
         self.context_tokens = context_tokens
         self.vocab_size = vocab_size
         self.scheduler = scheduler if scheduler is not None else Scheduler()
@@ -239,6 +241,20 @@ class Engine:
                 return ResumeCost(owner, resident, restorable - resident, missing)
             finally:
                 self.close(name)
+
+    def begin_score(self, owner: str, name: str, token_ids: list[int], first: int) -> None:
+        """Open `name` to read tokens again from `first` on; see `score_chunk`, then `close` it."""
+        length = min(self.num_common(owner, token_ids), first - 1)
+        self.fork(owner, name, length)
+        twin = self._lineup.find(name)
+        twin.token_ids = list(token_ids)
+        self.cache.adopt(twin.cache_id, token_ids[:first])
+
+    def score_chunk(self, name: str) -> dict[int, bytes]:
+        """Read some more tokens; return their records by position, none at the end."""
+        assert isinstance(self._runner, ModelRunner), "scoring needs the logits of every token"
+        twin = self._lineup.find(name)
+        return score_chunk(self._runner, self.cache, self._room, twin, self.vocab_size)
 
     def resume_costs(self) -> list[ResumeCost]:
         """Return for every open sequence where its tokens are; looks up each saved block."""

@@ -48,3 +48,16 @@ class ModelRunner:
                 cache,
                 torch.tensor(lasts, device=self._device),
             )
+
+    def run_all(self, row: Sequence[int], positions: Sequence[int], cache: KVCache) -> Tensor:
+        """Compute the logits that follow each token of the one row that `cache` reserved.
+
+        return  [len(row), vocab_size]
+        """
+        with torch.inference_mode():
+            return self._model(
+                torch.tensor(row, device=self._device),
+                torch.tensor(positions, device=self._device),
+                cache,
+                torch.arange(len(row), device=self._device),
+            )

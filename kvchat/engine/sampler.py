@@ -79,12 +79,38 @@ def choose(logits: Tensor, rows: Sequence[SamplerRow]) -> list[Choice]:
             top_ids.index_select(0, places),
         )
         chosen[places], drawn[places] = picked, odds
+    records = _pack(raw, chosen, top_logits, top_ids, drawn)
+    return [
+        Choice(token_id, record)
+        for (token_id,), record in zip(chosen.tolist(), records, strict=True)
+    ]
+
+
+def records_of(logits: Tensor, token_ids: Sequence[int]) -> list[bytes]:
+    """Return packed TokenRecords of tokens that nobody drew.
+
+    logits     [R, vocab_size], before each token
+    token_ids  R tokens
+    """
+    raw = logits.float()
+    chosen = torch.tensor(token_ids, device=raw.device)[:, None]
+    top_logits, top_ids = raw.topk(min(NUM_ALTERNATIVES, raw.shape[1]))
+    return _pack(raw, chosen, top_logits, top_ids, torch.zeros_like(top_logits))
+
+
+def _pack(
+    raw: Tensor, chosen: Tensor, top_logits: Tensor, top_ids: Tensor, drawn: Tensor
+) -> list[bytes]:
+    """Return a packed record per row.
+
+    raw [R, V]; chosen [R, 1]; top_logits, top_ids and drawn [R, A]
+    """
     values = torch.cat([raw.gather(1, chosen), top_logits], dim=1)
     values -= raw.logsumexp(-1, keepdim=True)  # [R, 1 + A], logarithms of probabilities
     return [
-        Choice(token_id, TokenRecord(logprob, tuple(ids), tuple(logprobs), tuple(odds)).pack())
-        for (token_id,), ids, (logprob, *logprobs), odds in zip(
-            chosen.tolist(), top_ids.tolist(), values.tolist(), drawn.tolist(), strict=True
+        TokenRecord(logprob, tuple(ids), tuple(logprobs), tuple(odds)).pack()
+        for ids, (logprob, *logprobs), odds in zip(
+            top_ids.tolist(), values.tolist(), drawn.tolist(), strict=True
         )
     ]
 

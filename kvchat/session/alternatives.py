@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from kvchat.errors import InvalidArgument
 from kvchat.session.conversation import Conversation
 from kvchat.session.kept_tokens import path_spans, place_of_token
-from kvchat.session.message import MessageNode
+from kvchat.session.message import MessageNode, MessageState
+from kvchat.session.prompt import num_known, path_token_ids
+from kvchat.store.rows import TokenRecords
 from kvchat.token_records import TokenRecord, records_by_token
 
 
@@ -73,6 +75,40 @@ class Alternatives(Conversation):
             start, _ = spans[place]
             message_id, token_ids = nodes[place].id, list(_own_ids(nodes[place]))
         return self._positions(message_id, start, token_ids)[position - start]
+
+    def score(self, message_id: str) -> tuple[TokenPosition, ...]:
+        """Return `tokens` of a message with all probabilities, computing those nobody kept.
+
+            for token in chat.score(chat.messages[0].id)[1:]:       # what I said myself
+                print(token.text, token.logprob)
+
+        The message is read once more, from its first token without them, on a throw-away fork; the
+        result is kept, with `drawn` 0 since nobody drew it. The first token of a chat has none.
+        Raises InvalidArgument for a message of another chat or model, or one that still streams,
+        PoolTooSmall, EngineStopped.
+        """
+        with self._host.lock:
+            self._check_open()
+            path, row = self._find(message_id), self._row
+            node, (start, end) = path[-1], path_spans(path)[-1]
+            token_ids = path_token_ids(path)
+        if node.state is MessageState.STREAMING:
+            raise InvalidArgument("This reply is still streaming; its probabilities are kept.")
+        if num_known(path, row.system, self._host.model_name) < len(path):
+            raise InvalidArgument("This message was read by another model or with another system.")
+        known = self.tokens(message_id)
+        missing = [each.position for each in known if each.logprob is None and each.position]
+        if not missing:
+            return known
+        records = self._host.score(row, token_ids, missing[0])
+        unknown = set(missing)
+        packed = [
+            records.get(position, b"") if position in unknown else b""
+            for position in range(start, end)
+        ]
+        runs = [TokenRecords(place, record) for place, record in enumerate(packed) if record]
+        self._host.save(lambda database: database.add_token_records(message_id, runs)).result()
+        return self.tokens(message_id)
 
     def _positions(
         self, message_id: str, start: int, token_ids: list[int]

@@ -20,7 +20,7 @@ from kvchat.session.running_replies import ReplyStart, RunningReplies
 from kvchat.session.session import Session
 from kvchat.session.session_state import SessionState
 from kvchat.store.database import Database
-from kvchat.store.rows import MessageRow, SessionRow
+from kvchat.store.rows import MessageRow, SessionRow, new_id
 from kvchat.store.segment_thread import SegmentThread
 from kvchat.store.store_thread import StoreThread
 
@@ -320,6 +320,28 @@ class SessionHost:
             return False  # its sinks are not known yet
         self._open(engine, row)
         return True
+
+    def score(self, row: SessionRow, token_ids: list[int], first: int) -> dict[int, bytes]:
+        """Return packed records of the tokens from `first` on, by position; waits for the engine.
+
+        Raises EngineStopped, PoolTooSmall.
+        """
+        self._prompts.submit(lambda: self._prompts.learn_fixed_tokens(row)).result()
+        name = f"{row.id}?{new_id()}"
+
+        def begin(engine: "Engine") -> None:
+            if self._can_open(engine, row):
+                engine.begin_score(row.id, name, token_ids, first)
+
+        records: dict[int, bytes] = {}
+        self._engine.call(begin).result()
+        try:
+            # A chunk at a time, so that others go on streaming meanwhile.
+            while chunk := self._engine.call(lambda engine: engine.score_chunk(name)).result():
+                records |= chunk
+        finally:
+            self._engine.call(lambda engine: engine.close(name))
+        return records
 
     def load(self, row: SessionRow, token_ids: list[int]) -> None:
         """Bring what is saved of these tokens back, once it is known what a window keeps."""

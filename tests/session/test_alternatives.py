@@ -127,3 +127,60 @@ def test_an_unfinished_character_is_shown_as_its_bytes(runtime: ChatRuntime) -> 
     table = session._host._prompts.voice().writer.tokenizer.token_bytes_table
     session.regenerate(GREEDY, token=table.index(b"\xe2")).wait(60)
     assert session.tokens(session.messages[1].id)[0].text == "⟨E2⟩"
+
+
+def test_scoring_a_prompt_gives_the_probabilities_of_a_run_without_cache(
+    runtime: ChatRuntime,
+) -> None:
+    session = runtime.new_session(window=None)
+    say(session, "one two three", drawn(1))
+    say(session, "four five", drawn(2))
+    for place in (2, 0):
+        expected = dense_logits(runtime, ids(session)).log_softmax(-1)
+        message_id = session.messages[place].id
+        tokens = session.score(message_id)
+        assert (tokens[0].logprob is None) == (place == 0)
+        for token in tokens[place == 0 :]:
+            row = expected[token.position - 1]
+            assert token.logprob == pytest.approx(float(row[token.token_id]), rel=2e-3, abs=2e-3)
+            assert len(token.alternatives) == 10
+            assert {other.drawn for other in token.alternatives} == {0.0}
+        assert session.tokens(message_id) == tokens == session.score(message_id)
+    assert runtime.stats().memory.held_bytes == 0
+    say(session, "go on")
+
+
+def test_scoring_computes_only_what_nobody_kept(runtime: ChatRuntime) -> None:
+    session = runtime.new_session(window=None)
+    say(session, "one", drawn(1))
+    before = session.tokens(session.messages[1].id)
+    assert session.score(session.messages[1].id) == before
+    session.regenerate(drawn(2), keep_tokens=2, token=3000).wait(60)
+    before = session.tokens(session.messages[1].id)
+    after = session.score(session.messages[1].id)
+    assert after[:2] == before[:2] and after[3:] == before[3:]
+    assert before[2].logprob is None and after[2].logprob is not None
+
+
+def test_scoring_a_cold_session_in_a_window(make_runtime: MakeRuntime) -> None:
+    runtime = make_runtime()
+    session = runtime.new_session(window=64)
+    say(session, "blah " * 150)
+    expected = session.score(session.messages[0].id)
+    assert all(token.logprob is not None for token in expected[1:])
+    other = make_runtime(save=False, block_size=8).new_session(window=64, sinks=32)
+    say(other, "blah " * 150)
+    found = other.score(other.messages[0].id)
+    assert [token.token_id for token in found] == [token.token_id for token in expected]
+
+
+def test_a_message_of_another_system_prompt_is_not_scored(runtime: ChatRuntime) -> None:
+    session = runtime.new_session()
+    say(session, "one")
+    session.set_system("Be kind.")
+    with pytest.raises(InvalidArgument, match="another system"):
+        session.score(session.messages[0].id)
+    reply = session.send("talk", LONG)
+    with pytest.raises(InvalidArgument, match="streaming"):
+        session.score(reply.message_id)
+    reply.cancel()
