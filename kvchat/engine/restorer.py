@@ -23,7 +23,8 @@ from kvchat.kv.staged_restore import StagedRestore
 
 SLICE_BYTES = 8 << 20
 """About so many bytes are copied between two steps, in either direction, while anyone streams"""
-IDLE_SLICE_BYTES = 64 << 20
+IDLE_SLICES = 8
+"""So many of them are copied at once while nobody does"""
 FETCH_BYTES = 64 << 20
 """A long sequence without windows is brought back in parts of so many bytes, others in between"""
 DEADLINE_SECONDS = 5.0
@@ -292,10 +293,7 @@ class Restorer:
                 restore.staged = StagedRestore(
                     self._cache, sequence.cache_id, prefix, restore.found
                 )
-            at_once = self._slice_bytes
-            if is_idle and at_once == SLICE_BYTES:
-                at_once = IDLE_SLICE_BYTES
-            if restore.staged.stage(at_once):
+            if restore.staged.stage(self._slice_bytes * (IDLE_SLICES if is_idle else 1)):
                 before = self._cache.length(sequence.cache_id)
                 has_grown = restore.staged.publish(restore.token_ids) > before
                 if restore.was_alone:  # else it took longer for others' sake
