@@ -5,7 +5,7 @@ from dataclasses import replace
 from time import time
 
 from kvchat.engine.request import FinishReason
-from kvchat.errors import InvalidArgument
+from kvchat.errors import InvalidArgument, SessionBusy
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import Conversation
 from kvchat.session.kept_tokens import KeptTokens
@@ -205,6 +205,8 @@ class Talking(Conversation):
         takes_waiting: bool = False,
     ) -> None:
         """Store a user message behind others, and stand on it."""
+        if before and before[-1].state is MessageState.STREAMING:
+            raise SessionBusy("That reply is still running in another session; fork it or wait.")
         node = self._node("user", before, self._host.storable(text))
         self._add(
             before, node, push_undo=push_undo, clear_draft=is_typed, take_waiting=takes_waiting

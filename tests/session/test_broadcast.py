@@ -64,3 +64,22 @@ def test_nothing_is_sent_or_forked_when_one_cannot_take_it(runtime: ChatRuntime)
             wrong()
     reply.cancel()
     assert len(runtime.sessions()) == 2 and texts(idle) == []
+
+
+def test_a_reply_that_runs_in_another_session_can_be_watched_but_not_answered(
+    runtime: ChatRuntime,
+) -> None:
+    chat = runtime.new_session()
+    reply, other = runtime.ask(chat, "talk", 2, LONG)
+    next(iter(reply))
+    chat.visit(reply.message_id)
+    assert chat.messages[-1].id == reply.message_id
+    with pytest.raises(SessionBusy, match="another session"):
+        chat.send("and?")
+    fork = chat.fork()
+    say(fork, "and?")
+    reply.cancel()
+    other.cancel()
+    reply.wait(60)
+    assert texts(chat) == ["talk", reply.text]
+    say(chat, "and?")
