@@ -113,7 +113,8 @@ class PagedBookkeeping:
         shared = sum(1 for block in child.tables[0].blocks if block != HOLE)
         self.record(
             "fork",
-            f"{label or 'a fork'} shares {shared} blocks with {parent.label or 'its parent'},"
+            f"{label or 'a fork'} shares {shared} block{'s' if shared != 1 else ''} with"
+            f" {parent.label or 'its parent'},"
             " nothing copied",
             shared,
         )

@@ -167,7 +167,8 @@ def _rewind_words(
         words = "nothing is behind it"
     else:
         size = byte_size(cost.num_dropped * picture.view.block_bytes)
-        words = f"{_blocks(cost.num_dropped)} ({size}) become cached"
+        verb = "becomes" if cost.num_dropped == 1 else "become"
+        words = f"{_blocks(cost.num_dropped)} ({size}) {verb} cached"
         if cost.num_staying:
             tags = ", ".join(_tags(picture, cost.stay_with))
             words += f"; {cost.num_staying} stay with {tags}"
