@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,15 +142,23 @@ class PlainTerminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def read_until(self, wanted: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while wanted not in self.output and time.monotonic() < deadline:
+    def read_until(self, wanted: str) -> None:
+        self._read(lambda: wanted in self.output)
+        assert wanted in self.output, self.output[-2000:]
+
+    def read_more(self, count: int) -> None:
+        length = len(self.output) + count
+        self._read(lambda: len(self.output) >= length)
+        assert len(self.output) >= length, self.output[-2000:]
+
+    def _read(self, is_enough: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not is_enough() and time.monotonic() < deadline:
             if select.select([self.master], [], [], 0.2)[0]:
                 try:
                     self.output += os.read(self.master, 65_536).decode(errors="replace")
                 except OSError:  # the other side is closed
                     break
-        assert wanted in self.output, self.output[-2000:]
 
 
 def test_control_c_stops_the_reply_and_a_signal_ends_with_what_was_said_stored(
@@ -162,11 +170,12 @@ def test_control_c_stops_the_reply_and_a_signal_ends_with_what_was_said_stored(
         terminal.read_until("> ")
         terminal.type("go\r")
         terminal.read_until("go\r\n")
-        time_of_prompt = len(terminal.output)
-        while len(terminal.output) < time_of_prompt + 200 and terminal.child.poll() is None:
-            terminal.output += os.read(terminal.master, 65_536).decode(errors="replace")
+        terminal.read_more(200)
         terminal.child.send_signal(signal.SIGINT)
         terminal.read_until("Stopped; the text so far is kept.")
+        terminal.type("more\r")  # which a reply that still ran would refuse
+        terminal.read_until("more\r\n")
+        terminal.read_more(60)
         terminal.child.send_signal(signal.SIGTERM)
         assert terminal.child.wait(30) == 128 + signal.SIGTERM
     finally:
@@ -175,5 +184,8 @@ def test_control_c_stops_the_reply_and_a_signal_ends_with_what_was_said_stored(
         os.close(terminal.master)
     with ChatRuntime(tiny_model, data_dir=tmp_path) as runtime:
         (session,) = runtime.sessions()
-        said, reply = session.messages
-    assert said.text == "go" and reply.text and reply.state.name == "INTERRUPTED"
+        said, stopped, second, ended = session.messages
+    assert "Error" not in terminal.output
+    assert (said.text, second.text) == ("go", "more")
+    assert stopped.text and stopped.state.name == "INTERRUPTED"
+    assert ended.text and ended.state.name == "INTERRUPTED"

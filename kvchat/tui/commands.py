@@ -20,6 +20,7 @@ from kvchat.tui.branch_commands import BRANCH_COMMANDS
 from kvchat.tui.command import NEVER_BOUND, Command, Where, display_key
 from kvchat.tui.completion import path_after
 from kvchat.tui.keeping_commands import KEEPING_COMMANDS
+from kvchat.tui.key_names import key_named
 from kvchat.tui.search_actions import switch_session
 from kvchat.tui.search_commands import SEARCH_COMMANDS
 from kvchat.tui.setting_commands import SETTING_COMMANDS
@@ -167,7 +168,7 @@ class Registry:
         keys: Mapping[str, Iterable[str]] | None = None,
         commands: tuple[Command, ...] = COMMANDS,
     ) -> None:
-        changed = {name: tuple(value) for name, value in (keys or {}).items()}
+        changed = {name: _keys_of(name, value) for name, value in (keys or {}).items()}
         known = {command.id for command in commands}
         for name in changed:
             if name not in known:
@@ -271,6 +272,13 @@ class Registry:
             for command in self.commands
             if command.where == where and command.footer and command.keys
         ]
+
+
+def _keys_of(command_id: str, written: Iterable[str]) -> tuple[str, ...]:
+    try:
+        return tuple(key_named(key) for key in written)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"[keys]: {command_id[:40]}: {error.sentence}") from error
 
 
 def _no_such(name: str, known: set[str], what: str, prefix: str = "") -> str:
