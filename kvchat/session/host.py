@@ -18,18 +18,17 @@ from kvchat.session.proof import prove_token_ids
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import ReplyStart, RunningReplies
 from kvchat.session.session import Session
+from kvchat.session.session_blocks import SessionBlocks
 from kvchat.session.session_state import SessionState
 from kvchat.store.database import Database
-from kvchat.store.rows import MessageRow, SessionRow, new_id
+from kvchat.store.rows import MessageRow, SessionRow
 from kvchat.store.segment_thread import SegmentThread
 from kvchat.store.store_thread import StoreThread
 
 if TYPE_CHECKING:
     from kvchat.engine.engine import Engine
-    from kvchat.engine.sequence import ResumeCost
 
 Result = TypeVar("Result")
-MIN_SINKS = 4
 
 
 def check_window(window: int | None, sinks: int, context_tokens: int) -> None:
@@ -45,7 +44,7 @@ def check_window(window: int | None, sinks: int, context_tokens: int) -> None:
         raise InvalidArgument(f"window is {window}, but it must be 1 to {context_tokens} tokens.")
 
 
-class SessionHost:
+class SessionHost(SessionBlocks):
     """Store, engine and the other sessions, as one session sees them.
 
     `is_loading` says whether the engine has no model yet.
@@ -64,6 +63,14 @@ class SessionHost:
         engine: EngineThread,
         is_loading: Callable[[], bool],
     ) -> None:
+        super().__init__(
+            block_size=block_size,
+            store=store,
+            segments=segments,
+            prompts=prompts,
+            engine=engine,
+            tag_of=self._find_tag,
+        )
         self.lock = RLock()
         """The one lock around tips and message lists; held only for plain Python."""
         self.model_name = model_name
@@ -76,11 +83,6 @@ class SessionHost:
         )
         self.is_closed = False
         self._context_tokens = context_tokens
-        self._block_size = block_size
-        self._store = store
-        self._segments = segments
-        self._prompts = prompts
-        self._engine = engine
         self._is_loading = is_loading
         self._nodes: WeakValueDictionary[str, MessageNode] = WeakValueDictionary()
         self._num_tags = 0
@@ -206,15 +208,6 @@ class SessionHost:
         except UnicodeDecodeError:
             return "".join(f"⟨{byte:02X}⟩" for byte in raw)
 
-    def num_fixed_tokens(self, row: SessionRow) -> int:
-        """Return how many tokens every prompt of a session begins with; 0 while loading."""
-        return self._prompts.num_fixed_tokens(row.system) or 0
-
-    def num_sink_tokens(self, row: SessionRow) -> int:
-        """Return how many first tokens a session's window keeps, in whole blocks."""
-        size = self._block_size
-        return -(-max(MIN_SINKS, self._num_sinks(row)) // size) * size
-
     # Replies
 
     def start(self, start: ReplyStart) -> None:
@@ -248,141 +241,9 @@ class SessionHost:
             return None
         return progress.queue_place, progress.queue_length
 
-    # Keys and values
-
-    def fork(self, parent_id: str, child_id: str, num_tokens: int, tag: str) -> None:
-        """Let a new session share the blocks of its parent's first tokens."""
-
-        def share(engine: "Engine") -> None:
-            if engine.is_open(parent_id) and not engine.is_open(child_id):
-                engine.fork(parent_id, child_id, num_tokens, tag)
-            if self._segments is not None:
-                self._segments.share(parent_id, child_id)
-
-        self._engine.call(share)
-
-    def rewind(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
-        """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
-
-        def cut(engine: "Engine") -> tuple[int, int]:
-            if not self._can_open(engine, row):
-                return 0, 0
-            engine.rewind(row.id, engine.num_common(row.id, token_ids))
-            return _figures(engine.resume_cost(row.id, token_ids))
-
-        return self._engine.call(cut)
-
-    def prefetch(self, row: SessionRow, token_ids: list[int]) -> None:
-        """Bring what is saved of these tokens back from disk, soon; harmless where nothing is."""
-
-        def bring(engine: "Engine") -> None:
-            if not engine.is_open(row.id):
-                if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
-                    return  # its sinks are not known yet
-                self._open(engine, row)
-            engine.prefetch(row.id, token_ids)
-
-        if self._segments is not None and token_ids:
-            self._engine.call(bring)
-
-    def plan(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
-        """Return how many of these tokens are resident, and are on disk; changes nothing.
-
-        Where nothing was said since the start it first has to be learned what a window keeps.
-        """
-
-        def look(engine: "Engine") -> tuple[int, int]:
-            if not self._can_open(engine, row):
-                return 0, 0
-            return _figures(engine.resume_cost(row.id, token_ids))
-
-        if row.window is None or self._prompts.num_fixed_tokens(row.system) is not None:
-            return self._engine.call(look)
-        known: Future[tuple[int, int]] = Future()
-
-        def ask() -> None:
-            self._prompts.learn_fixed_tokens(row)
-            self._engine.call(look).add_done_callback(lambda done: _hand_over(done, known))
-
-        def has_asked(done: "Future[None]") -> None:
-            if done.cancelled():
-                known.set_exception(EngineStopped("kvchat is closing; all text is saved."))
-            elif (error := done.exception()) is not None:
-                known.set_exception(error)
-
-        self._prompts.submit(ask).add_done_callback(has_asked)
-        return known
-
-    def _can_open(self, engine: "Engine", row: SessionRow) -> bool:
-        if engine.is_open(row.id):
-            return True
-        if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
-            return False  # its sinks are not known yet
-        self._open(engine, row)
-        return True
-
-    def score(self, row: SessionRow, token_ids: list[int], first: int) -> dict[int, bytes]:
-        """Return packed records of the tokens from `first` on, by position; waits for the engine.
-
-        Raises EngineStopped, PoolTooSmall.
-        """
-        self._prompts.submit(lambda: self._prompts.learn_fixed_tokens(row)).result()
-        name = f"{row.id}?{new_id()}"
-
-        def begin(engine: "Engine") -> None:
-            if self._can_open(engine, row):
-                engine.begin_score(row.id, name, token_ids, first)
-
-        records: dict[int, bytes] = {}
-        self._engine.call(begin).result()
-        try:
-            # A chunk at a time, so that others go on streaming meanwhile.
-            while chunk := self._engine.call(lambda engine: engine.score_chunk(name)).result():
-                records |= chunk
-        finally:
-            self._engine.call(lambda engine: engine.close(name))
-        return records
-
-    def load(self, row: SessionRow, token_ids: list[int]) -> None:
-        """Bring what is saved of these tokens back, once it is known what a window keeps."""
-
-        def bring() -> None:
-            self._prompts.learn_fixed_tokens(row)
-            self.prefetch(row, token_ids)
-
-        self._prompts.submit(bring)
-
-    def release(self, session_id: str) -> None:
-        """Give a session's blocks back; its next message reads it again."""
-        self._engine.call(lambda engine: engine.close(session_id))
-
-    def save_blocks(self, session_id: str) -> None:
-        """Wait until what is computed of a session is on disk, with its text."""
-        self._store.flush().result()
-        while self._segments is not None:
-            saved = self._engine.call(lambda engine: engine.save(session_id)).result()
-            if saved is not None:
-                saved.result()
-                return
-            is_open = self._engine.call(lambda engine: engine.is_open(session_id)).result()
-            self._segments.flush().result()
-            if not is_open:
-                return
-
-    def num_blocks(self, session_id: str) -> tuple[int, int]:
-        """Return blocks of a session and how many of them are shared, from the latest view."""
-        view = self._engine.view
-        if view is not None:
-            for sequence in view.sequences:
-                if sequence.session_id == session_id:
-                    blocks = [block for block in sequence.table if block >= 0]
-                    return len(blocks), sum(view.ref_counts[block] > 1 for block in blocks)
-        return 0, 0
-
-    def _open(self, engine: "Engine", row: SessionRow) -> None:
-        sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
-        tag = self.sessions[row.id].tag if row.id in self.sessions else ""
-        engine.open(row.id, window=row.window, sinks=sinks, label=tag)
+    def _find_tag(self, session_id: str) -> str:
+        session = self.sessions.get(session_id)
+        return "" if session is None else session.tag
 
     def _note_ended(self, reply: Reply) -> None:
         """Let the session of a reply that has ended go on, on the prompts thread."""
@@ -391,17 +252,3 @@ class SessionHost:
             # Whether a prompt waits is asked there, under the lock: one may just be joining.
             with suppress(RuntimeError):  # the runtime was closed meanwhile; the prompt is stored
                 self._prompts.submit(lambda: session.note_reply_ended(reply))
-
-    def _num_sinks(self, row: SessionRow) -> int:
-        return self.num_fixed_tokens(row) if row.sinks == AUTO_SINKS else row.sinks
-
-
-def _figures(cost: "ResumeCost") -> tuple[int, int]:
-    return cost.num_resident_tokens, cost.num_disk_tokens
-
-
-def _hand_over(done: "Future[tuple[int, int]]", known: "Future[tuple[int, int]]") -> None:
-    if (error := done.exception()) is not None:
-        known.set_exception(error)
-    else:
-        known.set_result(done.result())
