@@ -5,6 +5,7 @@ short forks go on from the first three; they are deleted as soon as they have sa
 """
 
 import asyncio
+from contextlib import suppress
 from math import exp
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from kvchat.session.session import Session
 
 SIDE_BY_SIDE_CELLS = 110
-LIST_CELLS = 62
-BAR_CELLS = 14
+LIST_CELLS = 66
+BAR_CELLS = 12
 MAX_TEXT_CELLS = 100
 NUM_PREVIEWS = 3
 PREVIEW_TOKENS = 12
@@ -186,7 +187,11 @@ class AlternativesScreen(ViewScreen):
         return sum(len(token.text) for token in self._tokens[: key[0]])
 
     def _drop(self, key: tuple[int, int]) -> None:
-        self.app.chat.trash.delete_now(self._forks.pop(key))
+        fork = self._forks.pop(key)
+        if fork.reply is not None:
+            with suppress(KVChatError):  # what is not stored yet counts as no version either
+                fork.hide(fork.reply.message_id)
+        self.app.chat.trash.delete_now(fork)
 
     def close_view(self) -> None:
         """Go back to the chat; previews that still run are dropped."""
@@ -265,7 +270,7 @@ class AlternativesScreen(ViewScreen):
     def _list_lines(self, width: int, height: int) -> list[Line]:
         sampling = self._view.session.sampling
         drawn = f"drawn, t {sampling.temperature:g}"
-        lines: list[Line] = [((fit(f"      {'token':<14}  {'model':<24}{drawn}", width), "dim"),)]
+        lines: list[Line] = [((fit(f"      {'token':<14}  {'model':<22}{drawn}", width), "dim"),)]
         for index, choice in enumerate(self.choices):
             lines.append(self._choice_line(index, choice, width))
             preview = self._previews.get((self._cursor, choice.token_id))

@@ -276,6 +276,8 @@ class AskScreen(ViewScreen):
                 with suppress(KVChatError):  # it is gone already
                     chat.trash.hide(branch.view)
         self._dropped.clear()
+        for branch in self.branches:
+            branch.view.num_unread = 0  # it was read here
         self.dismiss()
         chat.lay_out()
         chat.sync()

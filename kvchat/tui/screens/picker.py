@@ -134,7 +134,7 @@ class Picker(ModalScreen[Value | None]):
         """Build the frame: title, input, list."""
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
-            yield FilterInput(placeholder=self._placeholder, select_on_focus=False)
+            yield FilterInput(placeholder=safe_line(self._placeholder), select_on_focus=False)
             yield ChoiceList()
 
     def on_mount(self) -> None:

@@ -97,7 +97,10 @@ class SettingsForm(ModalScreen[SessionSettings | None]):
         with Horizontal(classes="field"):
             yield Static(safe(label), classes="label")
             yield FilterInput(
-                safe_line(value), placeholder=hint, select_on_focus=False, id=f"field-{name}"
+                safe_line(value),
+                placeholder=safe_line(hint),
+                select_on_focus=False,
+                id=f"field-{name}",
             )
 
     def on_mount(self) -> None:

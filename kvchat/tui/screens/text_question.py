@@ -36,7 +36,9 @@ class TextQuestion(ModalScreen[str | None]):
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
             yield FilterInput(
-                safe_line(self._text), placeholder=self._placeholder, select_on_focus=False
+                safe_line(self._text),
+                placeholder=safe_line(self._placeholder),
+                select_on_focus=False,
             )
 
     def on_mount(self) -> None:

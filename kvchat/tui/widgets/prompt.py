@@ -55,6 +55,7 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
             id=id,
         )
+        self.cursor_blink = False
         self._pastes: dict[str, str] = {}
         """The chips in the text, and what each stands for."""
         self._kept: dict[str, str] = {}

@@ -108,7 +108,9 @@ async def test_a_preview_goes_on_in_short_forks_that_are_deleted(
             await pilot.pause(0.11)
         text = await wait_for_text(pilot, "one w0 w1", "two w0 w1", "three w0 w1")
         await wait_until(pilot, lambda: len(runtime.open_sessions) == 1)
+        replies = [node for node in runtime.nodes.values() if node.role == "assistant"]
 
+    assert runtime.hidden == {node.id for node in replies[1:]}
     assert listed == 1 and "w40" not in text
 
 
