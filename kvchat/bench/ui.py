@@ -25,6 +25,7 @@ from kvchat.bench.ui_start import Start, measure_start
 from kvchat.bench.ui_streams import StreamRun, open_runtime, with_screen, without_screen
 
 KEYS_PER_RUN = 40
+VIEWS_PER_SECOND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,12 @@ def stream_figures(kind: str, pairs: Sequence[tuple[StreamRun, StreamRun]]) -> l
         Figure(f"{kind}: the same, median of the pairs", by_pair),
         Figure(f"{kind}: key echo, 95 of 100", percentile(echoes, 0.95), 0.050, " ms"),
         Figure(f"{kind}: gap of the screen's loop, 99 of 100", percentile(gaps, 0.99), 0.1, " ms"),
+        Figure(
+            f"{kind}: copying the pool's tables, part of the engine",
+            VIEWS_PER_SECOND * median(run.view_seconds for run in below),
+            0.02,
+            "%",
+        ),
         Figure(f"{kind}: tokens/s below the screen", median(r.tokens_per_second for r in below)),
     ]
 

@@ -62,6 +62,7 @@ class StreamRun:
     ui_share      CPU time of the screen's thread per second
     echo_seconds  from each key to its character in the output
     loop_gaps     how much later than wanted each beat of the screen's loop came
+    view_seconds  what the last copy of the pool's tables cost the engine
     """
 
     seconds: float
@@ -70,6 +71,7 @@ class StreamRun:
     echo_seconds: tuple[float, ...] = ()
     loop_gaps: tuple[float, ...] = ()
     num_characters: int = 0
+    view_seconds: float = 0.0
 
     @property
     def tokens_per_second(self) -> float:
@@ -185,6 +187,7 @@ async def with_screen(
         tuple(echoes),
         tuple(gaps),
         driver.num_characters - written,
+        runtime._engine.view_seconds,
     )
     _forget(runtime)
     return run

@@ -61,7 +61,7 @@ def cost_lines(state: BlocksState, glyphs: Glyphs) -> list[Line]:
     row = picture.rows[place.session_id]
     words = [
         ("rewind here", _rewind_words(picture, place, state, row)),
-        ("fork here", _fork_words(picture, place, row)),
+        ("fork here", _fork_words(picture, place, state, row)),
         ("come back", _return_words(picture, place, state.costs.get(place.session_id), row)),
     ]
     return [((f" {name:<{LABEL_CELLS - 1}}", "dim"), (text, "")) for name, text in words]
@@ -182,11 +182,22 @@ def _rewind_words(
     return f"to token {token_count(num_tokens)}: {words}" if said is not None else words
 
 
-def _fork_words(picture: PoolPicture, place: BlockPlace, row: SessionRow) -> str:
-    cost = fork_cost(picture.view, place.session_id, end_token(picture, place))
+def _fork_words(
+    picture: PoolPicture, place: BlockPlace, state: BlocksState, row: SessionRow
+) -> str:
+    num_tokens = end_token(picture, place)
+    cost = fork_cost(picture.view, place.session_id, num_tokens)
     if cost.num_reread:
-        count = token_count(cost.num_reread)
-        return f"0 blocks now; re-reads up to {count} tokens{_seconds(cost.num_reread, row)}"
+        known = state.costs.get(place.session_id)
+        on_disk = known.num_disk_tokens if known is not None else 0
+        from_disk = min(on_disk, cost.num_reread)
+        again = cost.num_reread - from_disk
+        words = "0 blocks now"
+        if from_disk:
+            words += f"; {token_count(from_disk)} tokens from disk"
+        if again > 1:
+            words += f"; re-reads up to {token_count(again)} tokens{_seconds(again, row)}"
+        return words
     if cost.is_copy:
         return "0 blocks now; the first new token copies 1 block"
     return "0 blocks now; the first new token takes 1 block"

@@ -53,5 +53,6 @@ class MeterDriver(HeadlessDriver):
             at = written()
             if at is not None:
                 return at - started
-            time.sleep(0.001)
+            # The time was noted by `write`; looking often would take the interpreter from others.
+            time.sleep(0.01)
         return timeout

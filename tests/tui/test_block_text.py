@@ -84,6 +84,12 @@ def test_a_word_that_is_said_twice_is_marked_where_it_was_meant() -> None:
     assert start == 3 + 8
 
 
+def test_behind_a_word_that_was_cut_by_the_edge_the_right_words_are_marked() -> None:
+    source = "Supercalifragilisticexpialidocious one two three four five"
+    assert marked(source, "three", 20) == "three"
+    assert marked(source, "two three four", 20) == "two three | four"
+
+
 def test_text_that_is_not_shown_marks_nothing() -> None:
     assert marked_cells(lines_of("a b", 60), "a b", 1, 1) == {}
 

@@ -361,6 +361,7 @@ async def test_shift_u_saves_the_session_and_frees_its_blocks_and_shift_l_brings
     assert table == [] and "======" in lane and "22 on disk" in lane
     assert "A is saved, and its blocks are free for others" in away
     assert "0 tokens in the pool, 22 on disk" in away
+    assert "fork here    0 blocks now; 4 tokens from disk" in away
     assert "=" not in next(line for line in back.splitlines() if "A rust" in line)
     assert len(session.table) == 6
 
