@@ -15,6 +15,7 @@ from kvchat.store.backups import list_backups, restore_newest
 from kvchat.store.database import Database
 from kvchat.store.database_file import check_database, spoken_errors
 from kvchat.store.open_mark import OpenMark
+from kvchat.store.salvage import salvage
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,14 +82,19 @@ def _open_backup(path: Path, why: DatabaseDamaged | None) -> tuple[Database, str
             " away to begin a new one."
         )
     backup, kept = restored
+    database = Database(path)
     if kept is None:
-        notice = f"The chat database was missing; opened the backup of {backup.date}."
-    else:
-        notice = (
-            f"The chat database was damaged; opened the backup of {backup.date}."
-            f" The damaged file is kept as {kept}."
-        )
-    return Database(path), notice
+        return database, f"The chat database was missing; opened the backup of {backup.date}."
+    try:
+        num_saved = salvage(kept, database) if kept.is_file() else 0
+    except KVChatError as error:  # the backup is whole without it
+        _LOG.warning("newer messages could not be saved from the damaged file: %s", error.code)
+        num_saved = 0
+    newer = f" and {num_saved} newer messages" if num_saved else ""
+    return database, (
+        f"The chat database was damaged; opened the backup of {backup.date}{newer}."
+        f" The damaged file is kept as {kept}."
+    )
 
 
 def _is_good(backup: Path) -> bool:
