@@ -15,7 +15,7 @@ from kvchat.tui.screens.help import Help
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.settings_form import SAMPLING, SessionSettings, SettingsForm
 from kvchat.tui.screens.theme_picker import ThemePicker
-from kvchat.tui.session_actions import shown_view
+from kvchat.tui.session_actions import shown_view, started_runtime
 from kvchat.tui.themes import THEME_NAMES
 from kvchat.tui.typed_values import list_of_texts, parse_value, text_of_value
 
@@ -116,6 +116,15 @@ def set_system(chat: "ChatScreen", args: str) -> None:
         chat.app.push_screen(Confirm(f"{cost_words(session)} Change it?", "change"), change)
     else:
         change(True)
+
+
+def show_model(chat: "ChatScreen", args: str) -> None:
+    """Say which model talks, where and in which precision; it is chosen at start."""
+    if args:
+        raise InvalidArgument("The model is chosen at start: kvchat --model DIR, or in /config.")
+    status = started_runtime(chat).status()
+    words = f"{status.model_name}: {status.weights} weights on {status.device}"
+    chat.notice(f"{words}, {token_count(status.context_tokens)} tokens of context.", seconds=8)
 
 
 # -- of the app ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ SETTING_COMMANDS: tuple[Command, ...] = (
     Command("session.system", "System prompt of this session", settings.set_system,
             slash="system", args="[TEXT|@FILE|off]",
             help="A changed one is read before everything else, so the chat is read again."),
+    Command("app.model", "Which model talks", settings.show_model, slash="model"),
     Command("view.theme", "Colors", settings.switch_theme, slash="theme", args="[dark|light]",
             complete=one_of(*THEME_NAMES)),
     Command("app.config", "Change settings.toml in your editor", settings.open_config,

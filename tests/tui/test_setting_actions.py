@@ -156,3 +156,14 @@ async def test_a_real_session_takes_the_form_and_its_limits(tiny_model: Path) ->
             await pilot.press("f2", "tab", *"Be kind.", *["tab"] * 9, *"64", "enter")
             await wait_until(pilot, lambda: session.window == 64)
             assert session.system == "Be kind."
+
+
+async def test_the_model_is_named_and_where_to_choose_another(
+    make_app: Make, make_runtime: Make
+) -> None:
+    async with make_app(make_runtime()).run_test(size=(100, 24)) as pilot:
+        await wait_until(pilot, lambda: pilot.app.chat.view is not None)
+        await say(pilot, "/model")
+        await wait_for_text(pilot, "fake-1m: fp32 weights on cpu, 2 048 tokens of context.")
+        await say(pilot, "/model other")
+        await wait_for_text(pilot, "The model is chosen at start: kvchat --model DIR")
