@@ -237,11 +237,13 @@ class User(Person):
         yield from self._stand(act, session)
 
     def _undo(self) -> Turns:
+        """Take back a move, or some of them, one after the other."""
         session = self._pick()
-        act = Act("undo", session.id)
-        self._tell(Began(act))
-        has_moved = session.undo()
-        yield from self._stand(act, session, has_moved=has_moved)
+        for _ in range(self._rng.randint(1, 3)):
+            act = Act("undo", session.id)
+            self._tell(Began(act))
+            has_moved = session.undo()
+            yield from self._stand(act, session, has_moved=has_moved)
 
     def _show_sibling(self) -> Turns:
         session = self._pick()
