@@ -178,3 +178,18 @@ def test_standing_on_a_prompt_whose_reply_has_just_begun_survives_a_restart(
         session.rewind(to=session.messages[0].id)
     runtime.close()
     assert [texts(session) for session in make_runtime().sessions()] == [["talk"]] * 4
+
+
+def test_going_back_gives_the_blocks_behind_to_others(runtime: ChatRuntime) -> None:
+    session = runtime.new_session(window=None)
+    say(session, "one")
+    say(session, "two")
+    session.rewind(turns=1)
+    num_tokens = session.stats().num_tokens
+    (cost,) = runtime.stats().resume_costs
+    assert cost.num_resident_tokens + cost.num_prefill_tokens == num_tokens
+    session.rewind(to="")
+    (cost,) = runtime.stats().resume_costs
+    assert (cost.num_resident_tokens, cost.num_prefill_tokens) == (0, 0)
+    memory = runtime.stats().memory
+    assert memory.private_bytes == memory.shared_bytes == memory.held_bytes == 0
