@@ -25,6 +25,7 @@ examples:
   echo "Hi" | kvchat -p - --json         one JSON object with text, token counts and speeds
   kvchat -p "and then?" -c               go on with the last chat, and print the answer
   kvchat keys                            every key and command of the app
+  kvchat sessions ls                     list stored chats; also rm, export, import, purge
   kvchat config edit                     change the settings, checked
   kvchat completion bash                 a script that completes all this in your shell
   kvchat doctor                          check the cache on this machine

@@ -84,3 +84,71 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
         "This chat database was written by a newer kvchat (schema 9). Nothing was changed."
     )
     assert path.read_bytes() == before
+
+
+def old_database(path: Path, number: int) -> None:
+    """Make a database as the first steps alone made it, with a chat of two messages."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT)")
+    for place, step in enumerate(MIGRATIONS[:number], start=1):
+        step(connection)
+        connection.execute("INSERT INTO migrations VALUES (?, ?)", (place, step.__name__))
+    messages = (
+        "INSERT INTO messages (id, tree_id, parent_id, depth, role, text, token_ids, state,"
+        " created_at, num_cached_tokens, decode_tokens_per_second)"
+        " VALUES (?, 't', ?, ?, ?, ?, x'01000000', ?, 1.0, 0, 0.0)"
+    )
+    connection.execute(messages, ("u", None, 1, "user", "old question", "done"))
+    connection.execute(messages, ("r", "u", 2, "assistant", "old answer", "streaming"))
+    connection.execute(
+        "INSERT INTO sessions (id, tree_id, title, system, sampling, sinks, tip_id, tag_index,"
+        " created_at, draft, use_order)"
+        " VALUES ('s', 't', 'old', 'Be kind.', '{}', -1, 'r', 0, 1.0, '', 1)"
+    )
+    connection.close()
+
+
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS) + 1))
+def test_a_database_of_every_schema_opens_with_all_it_had(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "chats.db"
+    old_database(path, number)
+    database = Database(path)
+    assert schema_number(database._connection) == len(MIGRATIONS)
+    assert [row.text for row in database.load_path("r")] == ["old question", "old answer"]
+    assert [hit.message_id for hit in database.search("old", 5).hits] == ["r", "u"]
+    assert database.session("s").system == "Be kind."
+    if number < 3:  # before prompts were recorded when they are sent
+        assert database.recent_prompts(5) == ["old question"]
+    database.close()
+    backups = [each.name for each in tmp_path.iterdir() if ".backup-" in each.name]
+    assert backups == ([] if number == len(MIGRATIONS) else ["chats.db.backup-1"])
+
+
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
+@pytest.mark.parametrize("failing", range(len(MIGRATIONS)))
+def test_a_crash_between_any_two_steps_leaves_a_schema_that_opens(
+    tmp_path: Path, number: int, failing: int
+) -> None:
+    path = tmp_path / "chats.db"
+    old_database(path, number)
+    num_steps = 0
+
+    def stop(point: str) -> None:
+        nonlocal num_steps
+        if point == "db.migrate":
+            num_steps += 1
+            if num_steps > failing:
+                raise KeyboardInterrupt
+
+    errors.fault_hook = stop
+    try:
+        Database(path).close()
+    except KeyboardInterrupt:
+        read = sqlite3.connect(path)
+        assert schema_number(read) == number + failing
+        read.close()
+    finally:
+        errors.fault_hook = None
+    database = Database(path)
+    assert [row.text for row in database.load_path("r")] == ["old question", "old answer"]
+    database.close()
