@@ -89,6 +89,11 @@ class AlternativesScreen(ViewScreen):
         """The likeliest tokens at the cursor."""
         return self.position.alternatives if self.position is not None else ()
 
+    @property
+    def is_previewing(self) -> bool:
+        """Whether forks still show how alternatives would go on."""
+        return bool(self._forks)
+
     def _choose_taken(self) -> None:
         taken = self.position.token_id if self.position is not None else None
         ids = [choice.token_id for choice in self.choices]
