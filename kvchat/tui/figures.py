@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from kvchat.tui.chat_state import title_of
+from kvchat.tui.pool_figures import pool_figures
 from kvchat.tui.safe import safe_line
 
 if TYPE_CHECKING:
@@ -62,8 +63,17 @@ def stats_lines(
             " each",
             f"  {view.num_private} private + {view.num_shared} shared + {view.num_held} held"
             f" + {view.num_cached} cached + {view.num_free} free = {view.num_blocks}",
+            _bytes_line(view),
         ]
     return lines
+
+
+def _bytes_line(view: "PoolView") -> str:
+    """Return what all layer groups hold, to the byte."""
+    parts = pool_figures(view)
+    sizes = (parts.used_bytes, parts.cached_bytes, parts.free_bytes)
+    used, cached, free = (token_count(size) for size in sizes)
+    return f"  {used} used + {cached} cached + {free} free = {token_count(sum(sizes))} bytes"
 
 
 def _field_lines(record: object, indent: str = "  ") -> list[str]:

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
+from typing import Any
 
-from kvchat.tui.figures import _field_lines
+from kvchat.tui.figures import _bytes_line, _field_lines
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,12 @@ def test_figures_are_words_and_bytes_are_mebibytes() -> None:
         "    blocks: 1 520",
         "  tokens per second: 41.2",
     ]
+
+
+def test_the_bytes_of_the_pool_add_up_to_the_byte(make_runtime: Any) -> None:
+    runtime = make_runtime(num_blocks=8, block_size=4)
+    session = runtime.new_session("one")
+    runtime.grow(session, 12)
+    runtime.shrink(session, 8)
+    line = _bytes_line(runtime._pool_view())
+    assert line == "  131 072 used + 65 536 cached + 327 680 free = 524 288 bytes"
