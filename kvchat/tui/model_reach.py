@@ -53,7 +53,10 @@ class ModelReach:
 
 def reach_of(session: "Session") -> ModelReach:
     """Return what the model would see of a session now."""
-    ranges = session.token_ranges()
+    return _reach_of(session, session.token_ranges())
+
+
+def _reach_of(session: "Session", ranges: Mapping[str, range]) -> ModelReach:
     num_tokens = max((positions.stop for positions in ranges.values()), default=0)
     return ModelReach(num_tokens, session.num_sink_tokens, session.window)
 
@@ -62,10 +65,11 @@ def reaches(session: "Session") -> tuple[Mapping[str, Reach], str | None, str]:
     """Return the reach of each message that has one, the last one not seen, and its rule."""
     if session.window is None:
         return {}, None, ""
-    reach = reach_of(session)
+    ranges = session.token_ranges()
+    reach = _reach_of(session, ranges)
     found: dict[str, Reach] = {}
     last: str | None = None
-    for message_id, positions in session.token_ranges().items():
+    for message_id, positions in ranges.items():
         found[message_id] = reach.of(positions)
         if found[message_id] == "dropped":
             last = message_id
