@@ -42,7 +42,8 @@ def test_two_hundred_users_of_a_minute_lose_nothing_and_diverge_nowhere(
 ) -> None:
     document = simulate(capsys, "--users", "200", "--seconds", "60", "--seed", seed)
     assert document["divergent"] == 0
-    for name in ("crashes", "closes", "restores", "preemptions", "evictions", "stopped"):
+    # Preemptions are few, and on a busy machine none: they are told, not asserted.
+    for name in ("crashes", "closes", "restores", "evictions", "stopped"):
         assert count(document, name) > 0, name
     assert count(document, "tokens_compared") > 2000
 
