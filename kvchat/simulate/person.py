@@ -114,6 +114,12 @@ class Person:
         session_id = session.id
         return self._load(lambda database: database.load_path(database.session(session_id).tip_id))
 
+    def _look_at(self, session: Session) -> Path:
+        """Return the path, and tell it: ids that were not known may have been written since."""
+        path = self._path(session)
+        self._tell(Stands(Act("nothing", session.id), path))
+        return path
+
     def _load(self, job: Callable[[Database], list[MessageRow]]) -> Path:
         return tuple(self._runtime.host.save(job).result())
 

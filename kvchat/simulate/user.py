@@ -64,7 +64,7 @@ class User(Person):
     def _answer_again(self) -> Turns:
         """Answer any message again, perhaps from the middle of the old answer."""
         session = self._pick()
-        path = self._path(session)
+        path = self._look_at(session)
         if not path or not self._has_room(session):
             return
         target = path[-1] if self._rng.random() < 0.6 else self._rng.choice(path)
@@ -86,7 +86,7 @@ class User(Person):
 
     def _continue(self) -> Turns:
         session = self._pick()
-        path = self._path(session)
+        path = self._look_at(session)
         if not path or path[-1].role != "assistant" or not self._has_room(session):
             return
         num_kept = len(path[-1].token_ids)
@@ -133,7 +133,7 @@ class User(Person):
             yield from self._delete()
             return
         parent = self._pick()
-        path = self._path(parent)
+        path = self._look_at(parent)
         place: str | int | None = None
         kind = self._rng.randrange(3)
         if kind == 0 and path:
@@ -147,7 +147,7 @@ class User(Person):
     def _branch_at_token(self) -> Turns:
         """Go on from another token, in a fork."""
         parent = self._pick()
-        path = self._path(parent)
+        path = self._look_at(parent)
         if len(self._sessions) >= MAX_SESSIONS or not self._has_room(parent):
             yield from self._delete()
             return
