@@ -64,6 +64,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--processes", type=int, default=2, metavar="P")
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
     options = parser.parse_args(arguments)
+    if options.operations < 1 or not (options.seconds is None or options.seconds > 0):
+        # A check of nothing would say that nothing is wrong.
+        raise errors.InvalidArgument("--operations and --seconds need a number above 0.")
     device = choose_device(options.device)
     processes = max(1, options.processes) if device == "cpu" else 1
     if options.operations <= OPERATIONS_PER_PROGRAM:

@@ -7,6 +7,7 @@ import pytest
 
 from kvchat import doctor
 from kvchat.doctor_program import Findings, Program
+from kvchat.errors import InvalidArgument
 from kvchat.kv import shared_runs
 from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.prefix_index import PrefixIndex
@@ -23,6 +24,14 @@ def test_a_good_cache_has_no_violation(capsys: pytest.CaptureFixture[str]) -> No
     status, found = report(capsys, "--operations", "5000", "--json")
     assert status == 0 and found["violations"] == 0
     assert int(str(found["operations"])) >= 5000 and int(str(found["tokens_compared"])) > 5000
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--operations", "0"], ["--operations", "-5"], ["--seconds", "0"]], ids=" ".join
+)
+def test_a_check_of_nothing_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(InvalidArgument, match="above 0"):
+        doctor.main(arguments)
 
 
 def test_some_programs_go_through_real_attention() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from kvchat.errors import InvalidArgument, OutOfBlocks
 from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.rotary import rotate, rotation
-from kvchat.kv.spec import KVCacheSpec, LayerSpec
+from kvchat.kv.spec import KVCacheSpec, LayerSpec, check_window
 
 
 def dense_attention(
@@ -104,10 +104,7 @@ class ContiguousCache(KVCache):
 
     def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
         """Start an empty sequence; raises InvalidArgument for an impossible window or sinks."""
-        if window is not None and window < 1:
-            raise InvalidArgument(f"window is {window}, but it must be at least 1.")
-        if sinks < 0:
-            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+        check_window(window, sinks)
         sequence = SequenceId(self._next_id)
         self._next_id += 1
         self._sequences[sequence] = _Sequence(window, sinks)

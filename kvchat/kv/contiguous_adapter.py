@@ -47,18 +47,20 @@ class ContiguousAdapter:
         return self.cache.length(self.sequence)
 
     def update(
-        self, layer_idx: int, key: Tensor, value: Tensor, cache_position: Tensor
+        self, layer_idx: int, key: Tensor, value: Tensor | None, cache_position: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values; return those of all tokens, the new ones included.
 
-        key, value      [n, num_kv_heads, dim], or [1, num_kv_heads, n, dim] as transformers has it
+        key, value      [n, num_kv_heads, dim], or [1, num_kv_heads, n, dim] as transformers has it;
+                        MLA has no values
         cache_position  [n] int64, consecutive; where it begins before the end, the sequence is
                         rewound to there first, and what lay behind is gone
         return          in the order of axes that came, of `length + n` tokens; with `max_length`
                         padded by zeros to that many, as a static cache returns its slots
 
-        Raises InvalidArgument for positions with a gap, or beyond `max_length`, and OutOfBlocks
-        when the pool is full; nothing is stored then.
+        Raises InvalidArgument for positions with a gap, beyond `max_length`, or before what a layer
+        with a window of its own has let go of, and OutOfBlocks when the pool is full; nothing is
+        stored then.
         """
         is_batched = key.dim() == 4
         if is_batched:
@@ -66,8 +68,14 @@ class ContiguousAdapter:
                 raise InvalidArgument(
                     f"One adapter is one sequence, but the batch has {key.shape[0]}."
                 )
-            key, value = key[0].transpose(0, 1), value[0].transpose(0, 1)
+            key = key[0].transpose(0, 1)
+            value = None if value is None else value[0].transpose(0, 1)
         count = key.shape[0]
+        if cache_position.shape != (count,) or count == 0:
+            raise InvalidArgument(
+                f"{count} tokens need as many positions, and at least one; there are"
+                f" {list(cache_position.shape)}."
+            )
         start = int(cache_position[0])
         if self._step is not None and (
             layer_idx not in self._missing or (start, count) != (self._start, self._count)
@@ -76,8 +84,12 @@ class ContiguousAdapter:
         if self._step is None:
             self._begin(start, count, cache_position)
         assert self._step is not None
-        self.cache.write(layer_idx, key, value)
-        keys, values = self.cache.keys_values(self.sequence, layer_idx, released=0.0)
+        try:
+            self.cache.write(layer_idx, key, value)
+            keys, values = self.cache.keys_values(self.sequence, layer_idx, released=0.0)
+        except BaseException:
+            self.rollback()
+            raise
         self._missing.remove(layer_idx)
         if not self._missing:
             self._step.commit()
@@ -117,6 +129,11 @@ class ContiguousAdapter:
         if self.max_length is not None and start + count > self.max_length:
             raise InvalidArgument(
                 f"{start + count} tokens do not fit the {self.max_length} slots of this cache."
+            )
+        if start < length and not self.cache.can_rewind(self.sequence, start):
+            raise InvalidArgument(
+                f"A layer with a window has let go of what token {start} sees; truncate the"
+                " adapter, and bring all tokens again from where it then ends."
             )
         if start < length:
             self.cache.truncate(self.sequence, start)

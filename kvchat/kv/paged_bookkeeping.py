@@ -16,7 +16,7 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.pool_events import PoolEvents
 from kvchat.kv.pool_history import PoolHistory
 from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import KVCacheSpec, SequenceId, VisibleSet
+from kvchat.kv.spec import KVCacheSpec, SequenceId, VisibleSet, check_window
 from kvchat.kv.step import Step
 
 
@@ -37,7 +37,10 @@ class PagedBookkeeping:
         salt: bytes = b"",
     ) -> None:
         counts = [num_blocks] * len(spec.groups) if isinstance(num_blocks, int) else num_blocks
-        assert len(counts) == len(spec.groups), "one number of blocks for each layer group"
+        if not counts or len(counts) != len(spec.groups):
+            raise InvalidArgument(
+                f"{len(counts)} numbers of blocks do not fit {len(spec.groups)} layer groups."
+            )
         if min(counts) < 1 or block_size < 1:
             raise InvalidArgument(
                 f"A pool of {min(counts)} blocks of {block_size} tokens cannot hold anything."
@@ -70,10 +73,7 @@ class PagedBookkeeping:
         `owner` names the sequence in views, `label` in the words of events.
         Raises InvalidArgument for a window below 1 or negative sinks.
         """
-        if window is not None and window < 1:
-            raise InvalidArgument(f"window is {window}, but it must be at least 1.")
-        if sinks < 0:
-            raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
+        check_window(window, sinks)
         size = self.block_size
         visible = VisibleSet() if window is None else VisibleSet(window, -(-sinks // size) * size)
         tables = [BlockTable(pool, size) for pool in self.pools]
@@ -81,16 +81,20 @@ class PagedBookkeeping:
 
     def length(self, sequence: SequenceId) -> int:
         """Return the number of committed tokens."""
-        return self._sequences[sequence].length
+        return self._state(sequence).length
 
     def visible_set(self, sequence: SequenceId) -> VisibleSet:
         """Return the session's window and sinks, rounded up to blocks."""
-        return self._sequences[sequence].visible
+        return self._state(sequence).visible
 
     def token_ids(self, sequence: SequenceId) -> list[int]:
-        """Return a copy of the ids of the committed tokens."""
-        token_ids = self._sequences[sequence].token_ids
-        assert token_ids is not None
+        """Return a copy of the ids of the committed tokens.
+
+        Raises InvalidArgument where tokens came without ids.
+        """
+        token_ids = self._state(sequence).token_ids
+        if token_ids is None:
+            raise InvalidArgument("Tokens of this sequence came without ids.")
         return list(token_ids)
 
     def fork(
@@ -138,6 +142,10 @@ class PagedBookkeeping:
             self.record("rewind", f"{state.name} went back to token {length}", dropped)
         return length
 
+    def can_rewind(self, sequence: SequenceId, length: int) -> bool:
+        """Say whether `truncate` would keep `length` tokens, and not 0 because of a window."""
+        return self._standing_length(self._state(sequence), length) == length
+
     @contextmanager
     def checkpoint(self, sequence: SequenceId) -> Iterator[SequenceId]:
         """Keep a sequence as it is now, to `rollback` to; what raises inside rolls back by itself.
@@ -147,16 +155,22 @@ class PagedBookkeeping:
                 if not wanted:
                     cache.rollback(sequence, before)
 
-        The checkpoint is a fork: it costs no block, and holds what windows release meanwhile.
+        The checkpoint is a fork: it costs no block, and holds what windows release meanwhile. A
+        step that was reserved inside and is not over when something raises is rolled back, too. A
+        sequence that was released inside stays released.
         """
-        before = self.fork(sequence)
+        before, step = self.fork(sequence), self._step
         try:
             yield before
         except BaseException:
-            self.rollback(sequence, before)
+            if self._step is not None and self._step is not step:
+                self._abandon_step()
+            if sequence in self._sequences and before in self._sequences:
+                self.rollback(sequence, before)
             raise
         finally:
-            self.release(before)
+            if before in self._sequences:
+                self.release(before)
 
     def rollback(self, sequence: SequenceId, checkpoint: SequenceId) -> None:
         """Make a sequence equal to another, usually a fork that was made of it before.
@@ -164,7 +178,8 @@ class PagedBookkeeping:
         Shares every block with it; the checkpoint stays as it is and can be used again.
         """
         state, source = self._at_rest(sequence), self._at_rest(checkpoint)
-        state.become(source)
+        if state is not source:
+            state.become(source)
 
     def release(self, sequence: SequenceId) -> None:
         """Forget a sequence; its published blocks stay cached until their room is needed."""
@@ -179,13 +194,18 @@ class PagedBookkeeping:
         token_ids  all ids the sequence is to have, those it has already included
         return     the new length, at most len(token_ids) - 1, so one token is left to compute
 
+        Raises InvalidArgument where the ids are not those of the tokens the sequence has.
+
         References every hit before anything else is taken, in every layer group or in none. In a
         windowed group only sinks and window must be resident; the rest becomes holes.
         """
         state = self._at_rest(sequence)
         if state.token_ids is None:
             return state.length
-        assert state.token_ids == list(token_ids[: state.length])
+        if state.token_ids != list(token_ids[: state.length]):
+            raise InvalidArgument(
+                "The ids do not begin with those of the sequence; truncate it first."
+            )
         visible_sets = self._visible_sets(state)
         prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
         if prefix is None:
@@ -221,7 +241,7 @@ class PagedBookkeeping:
 
     def visible_sets_of(self, sequence: SequenceId) -> list[VisibleSet]:
         """Return what queries of a sequence see, in the order of the layer groups."""
-        return self._visible_sets(self._sequences[sequence])
+        return self._visible_sets(self._state(sequence))
 
     def record(self, kind: str, text: str, num_blocks: int) -> None:
         """Add an event to those a panel shows."""
@@ -272,7 +292,7 @@ class PagedBookkeeping:
 
     def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
         """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""
-        state = self._sequences[sequence]
+        state = self._state(sequence)
         return state.visible.chunk_limit(state.length, wanted)
 
     def blocks_for(self, sequence: SequenceId, count: int) -> int:
@@ -280,18 +300,18 @@ class PagedBookkeeping:
 
         Counts a copy of the last block where it cannot be written in place.
         """
-        return self._sequences[sequence].blocks_for(count)
+        return self._state(sequence).blocks_for(count)
 
     def blocks_by_group(self, sequence: SequenceId, count: int) -> BlockCounts:
         """Return how many blocks `count` more tokens would take in one step; see `blocks_for`."""
-        return self._sequences[sequence].blocks_by_group(count)
+        return self._state(sequence).blocks_by_group(count)
 
     def blocks_to_hold(self, sequence: SequenceId, count: int) -> BlockCounts:
         """Return how many blocks a sequence must get until it has `count` more tokens.
 
         Fewer than those tokens take at once where a window gives blocks back on the way.
         """
-        state = self._sequences[sequence]
+        state = self._state(sequence)
         return state.blocks_to_hold(count, self._visible_sets(state))
 
     def most_blocks(self, sequence: SequenceId, num_tokens: int) -> BlockCounts:
@@ -333,11 +353,27 @@ class PagedBookkeeping:
         self._num_uses += 1
         state.last_used = self._num_uses
 
+    def _state(self, sequence: SequenceId) -> PagedSequence:
+        state = self._sequences.get(sequence)
+        if state is None:
+            raise InvalidArgument(
+                f"Sequence {sequence} is not in this cache; it was released, or opened in another."
+            )
+        return state
+
     def _at_rest(self, sequence: SequenceId) -> PagedSequence:
         """Return a sequence that may change, which none of the step in progress may."""
-        state = self._sequences[sequence]
-        assert self._step is None or all(row.sequence is not state for row in self._step.rows)
+        state = self._state(sequence)
+        assert self._step is None or all(row.sequence is not state for row in self._step.rows), (
+            "a sequence of the reserved step changes only after commit or rollback"
+        )
         return state
+
+    def _abandon_step(self) -> None:
+        """Roll back the step in progress, whoever holds it."""
+        assert self._step is not None
+        self._step.rollback()
+        self._step = None
 
     def _standing_length(self, state: PagedSequence, length: int) -> int:
         """Return `length`, or 0 where a window has released what a query there would see."""

@@ -30,8 +30,16 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.paged_step import PagedStep
 from kvchat.kv.pool_budget import PoolShape, split_pool
 from kvchat.kv.pool_view import GroupCounts, PoolView
-from kvchat.kv.spec import DescribesCache, KVCacheSpec, KVDtype, SequenceId, VisibleSet
+from kvchat.kv.spec import (
+    KV_DTYPES,
+    DescribesCache,
+    KVCacheSpec,
+    KVDtype,
+    SequenceId,
+    VisibleSet,
+)
 from kvchat.kv.step import Step, StepRow
+from kvchat.kv.step_arguments import check_key_value, check_query, check_row, checked_token_ids
 from kvchat.kv.storage import KVStorage
 
 
@@ -54,6 +62,13 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         salt: bytes = b"",
         kv_dtype: KVDtype = "auto",
     ) -> None:
+        if kv_dtype not in KV_DTYPES or not dtype.is_floating_point:
+            raise InvalidArgument(
+                f"A cache of {dtype} as {kv_dtype} is none of those there are: a float type, stored"
+                f" as {' or '.join(KV_DTYPES)}."
+            )
+        if any(group.value_dim not in (0, group.key_dim) for group in spec.groups):
+            raise InvalidArgument("Keys and values of a paged cache have one size.")
         super().__init__(spec, num_blocks, block_size=block_size, salt=salt)
         self.device = device
         self.storages = [
@@ -69,6 +84,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         self.num_copied_blocks = 0
         self._metadata: list[AttentionMetadata] = []
         self._places = spec.places
+        self._like = torch.empty(0, dtype=dtype, device=device)
         self._num_views = 0
         for pool, storage in zip(self.pools, self.storages, strict=True):
             if storage.is_poisoning:
@@ -102,6 +118,10 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         if (pool_bytes is None) == (num_blocks is None):
             raise InvalidArgument("A cache is given either pool_bytes or num_blocks.")
         counts = [num_blocks or 0] * len(spec.groups)
+        if pool_bytes is not None and (not spec.groups or block_size < 1):
+            raise InvalidArgument(
+                f"Blocks of {block_size} tokens in {len(spec.groups)} layer groups hold nothing."
+            )
         if pool_bytes is not None:
             shape = PoolShape.of(
                 spec,
@@ -147,14 +167,22 @@ class PagedKVCache(PagedBookkeeping, KVCache):
     ) -> PagedStep:
         """Prepare a step for all rows or for none; with token ids its full blocks become findable.
 
-        Raises OutOfBlocks, with nothing changed, when the pool has no room.
+        Used in `with`, the step commits at the end of the block, and is rolled back if that raises.
+
+        Raises OutOfBlocks when the pool has no room, and InvalidArgument for a row without tokens,
+        a sequence that is in it twice or not at all in the cache, ids that do not name the tokens,
+        or more than `chunk_limit` where sinks begin to turn; nothing has changed then.
         """
         assert self._step is None, "the last step was neither committed nor rolled back"
         step = Step(self.block_size, self.salt)
+        if token_ids is not None and len(token_ids) != len(rows):
+            raise InvalidArgument(f"Ids of {len(token_ids)} rows do not fit {len(rows)}.")
         try:
             for index, (sequence, count) in enumerate(rows):
-                ids = None if token_ids is None else token_ids[index]
-                step.add(self._sequences[sequence], count, ids)
+                state = self._state(sequence)
+                check_row(step, state, count)
+                ids = None if token_ids is None else checked_token_ids(token_ids[index], count)
+                step.add(state, count, ids)
             self._prepare(step)
         except BaseException:
             step.rollback()
@@ -175,12 +203,17 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         key, value  [layers, T, num_kv_heads, dim], or one [T, num_kv_heads, dim] a layer
         token_ids   the T ids; with them full blocks become findable by `adopt`
 
-        A cache of one layer also takes [T, num_kv_heads, dim]; MLA has no values. Raises
-        InvalidArgument for another number of layers, or more than `chunk_limit` tokens, and
-        OutOfBlocks when the pool has no room; nothing has changed then.
+        A cache of one layer also takes [T, num_kv_heads, dim]; MLA has no values. No tokens change
+        nothing. Raises InvalidArgument for another number of layers, another shape or type, or more
+        than `chunk_limit` tokens, and OutOfBlocks when the pool has no room; nothing has changed
+        then.
         """
         layers = split_layers(key, value, len(self.spec.layers))
         count = len(layers[0][0])
+        for place, (layer_key, layer_value) in enumerate(layers):
+            check_key_value(self.spec.layers[place], self._like, count, layer_key, layer_value)
+        if count == 0 and not token_ids:
+            return self.length(sequence)
         limit = self.chunk_limit(sequence, count)
         if count > limit:
             raise InvalidArgument(
@@ -204,9 +237,10 @@ class PagedKVCache(PagedBookkeeping, KVCache):
 
         For inspection and tests; attention gathers nothing. A sequence of the reserved step is as
         long as it will be after commit. Rows that a window let go of hold the number `released`.
+        Raises InvalidArgument for a layer the cache has not.
         """
-        state = self._sequences[sequence]
-        group_index, place = self._places[layer_index]
+        state = self._state(sequence)
+        group_index, place = self._place(layer_index)
         table, length = state.tables[group_index], state.length
         for row in self._step.rows if self._step is not None else ():
             if row.sequence is state:
@@ -218,11 +252,14 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         """Store one layer's new keys and values of the reserved step, and attend to nothing.
 
         key, value  [T, num_kv_heads, dim], rows packed in the order of the step; no value for MLA
+
+        Raises InvalidArgument for another shape, type or device, or a layer the cache has not.
         """
-        assert self._step is not None
-        group_index, place = self._places[layer_index]
+        assert self._step is not None, "reserve a step first"
+        group_index, place = self._place(layer_index)
         storage, metadata = self.storages[group_index], self._metadata[group_index]
-        assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
+        layer = self.spec.layers[layer_index]
+        check_key_value(layer, self._like, len(metadata.slots), key, value)
         storage.write(place, metadata.slots, key, value)
 
     def visible_sets(self) -> list[VisibleSet]:
@@ -233,17 +270,19 @@ class PagedKVCache(PagedBookkeeping, KVCache):
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
         """Write the step's keys and values, then attend over runs; see KVCache.attend.
 
-        Raises StepStopped where `should_stop` says that nobody wants the step any more.
+        Raises StepStopped where `should_stop` says that nobody wants the step any more, and
+        InvalidArgument for another shape, type or device, or a layer the cache has not.
         """
-        assert self._step is not None
+        assert self._step is not None, "reserve a step first"
         if self.should_stop is not None and self.should_stop():
             raise StepStopped
         fault("cache.attend")
-        group_index, place = self._places[layer_index]
+        group_index, place = self._place(layer_index)
         storage, metadata = self.storages[group_index], self._metadata[group_index]
-        assert key.dtype == storage.dtype, "keys are stored in the model's dtype"
         layer = self.spec.layers[layer_index]
-        assert (value is None) == (layer.value_dim == 0), "MLA alone has no values"
+        count = len(metadata.slots)
+        check_query(layer, self._like, count, query)
+        check_key_value(layer, self._like, count, key, value)
         stored = storage.write(place, metadata.slots, key, value)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
 
@@ -263,6 +302,20 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             )
             for group_index, group in enumerate(self.spec.groups)
         ]
+
+    def _place(self, layer_index: int) -> tuple[int, int]:
+        if not 0 <= layer_index < len(self._places):
+            raise InvalidArgument(
+                f"There is no layer {layer_index} in a cache of {len(self._places)}."
+            )
+        return self._places[layer_index]
+
+    def _abandon_step(self) -> None:
+        assert self._step is not None
+        rows = list(self._step.rows)
+        super()._abandon_step()
+        self._metadata = []
+        self._undo_rows(rows)
 
     def _undo_rows(self, rows: list[StepRow]) -> None:
         for row in rows:
@@ -294,6 +347,20 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         for table, storage in zip(state.tables, self.storages, strict=True):
             if storage.is_poisoning and used and table.pool.is_writable(table.blocks[-1]):
                 storage.poison(table.blocks[-1], used)
+
+    # The same by other names
+
+    def rewind(self, sequence: SequenceId, length: int) -> int:
+        """Go back to the first `length` tokens: `truncate`, in the word of chats."""
+        return self.truncate(sequence, length)
+
+    def free(self, sequence: SequenceId) -> None:
+        """Forget a sequence: `release`, in the word of memory."""
+        self.release(sequence)
+
+    def stats(self) -> MemoryReport:
+        """Return where every block is: `memory`, in the word of other caches."""
+        return self.memory()
 
     # Reports
 

@@ -8,12 +8,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NewType, Protocol, get_args
 
+from kvchat.errors import InvalidArgument
+
 SequenceId = NewType("SequenceId", int)
 """Names a sequence of one cache; never used again there."""
 
 KVDtype = Literal["auto", "int8"]
 """How keys and values are stored: as the model computes them, or as codes (`quantization.py`)."""
 KV_DTYPES: tuple[KVDtype, ...] = get_args(KVDtype)
+
+
+def check_window(window: int | None, sinks: int) -> None:
+    """Raise InvalidArgument for a window below 1, negative sinks, or a part of a token."""
+    if window is not None and (not isinstance(window, int) or window < 1):
+        raise InvalidArgument(f"window is {window}, but it must be at least 1.")
+    if not isinstance(sinks, int) or sinks < 0:
+        raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,13 @@ class LayerSpec:
     latent_value_dim: int = 0
 
     def __post_init__(self) -> None:
+        if self.num_kv_heads < 1 or self.num_heads < 1 or self.num_heads % self.num_kv_heads:
+            raise InvalidArgument(
+                f"{self.num_heads} query heads do not share {self.num_kv_heads} key/value heads."
+            )
+        if self.key_dim < 1 or self.value_dim < 0:
+            raise InvalidArgument(f"A head of {self.key_dim} and {self.value_dim} holds nothing.")
+        check_window(self.window, 0)
         assert (self.value_dim == 0) == (self.latent_value_dim > 0), "either values or a latent"
         if self.value_dim == 0:
             rotary_dim = self.key_dim - self.latent_value_dim

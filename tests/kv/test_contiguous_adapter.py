@@ -152,3 +152,43 @@ def test_a_windowed_layer_returns_zeros_for_what_it_let_go() -> None:
             assert bool((seen == 1).all())
     first, _ = cache.keys_values(adapter.sequence, 0)
     assert bool(first[:4].isnan().all())
+
+
+def test_a_rewind_behind_a_layers_window_is_refused_and_changes_nothing() -> None:
+    cache = PagedKVCache.create(
+        KVCacheSpec((replace(GQA, window=3), MQA)), num_blocks=16, block_size=4
+    )
+    adapter = ContiguousAdapter(cache)
+    forward(adapter, 0, 15, seed=1)
+    with pytest.raises(InvalidArgument, match="window has let go"):
+        forward(adapter, 5, 2, seed=2)
+    assert adapter.length == 15
+    forward(adapter, adapter.truncate(5), 7, seed=3)
+    assert adapter.length == 7
+
+
+@pytest.mark.parametrize("layer_idx", [-1, 2])
+def test_a_pass_that_is_refused_leaves_room_for_others(cache: PagedKVCache, layer_idx: int) -> None:
+    adapter, other = ContiguousAdapter(cache), ContiguousAdapter(cache)
+    with pytest.raises(InvalidArgument, match="no layer"):
+        adapter.update(layer_idx, *new_tokens(1, 0)[0], torch.arange(1))
+    forward(other, 0, 3, seed=1)
+    assert (adapter.length, other.length) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "positions"), [(0, torch.arange(0)), (1, torch.tensor(0)), (3, torch.arange(2))]
+)
+def test_positions_that_do_not_fit_the_tokens_are_refused(
+    cache: PagedKVCache, count: int, positions: Tensor
+) -> None:
+    with pytest.raises(InvalidArgument, match="as many positions"):
+        ContiguousAdapter(cache).update(0, *new_tokens(count, 0)[0], positions)
+
+
+def test_a_latent_has_no_values_whatever_the_axes() -> None:
+    latent = replace(GQA, num_kv_heads=1, value_dim=0, latent_value_dim=HEAD_DIM - 4, rotary=None)
+    cache = PagedKVCache.create(KVCacheSpec((latent,)), num_blocks=4, block_size=4)
+    adapter = ContiguousAdapter(cache)
+    keys, values = adapter.update(0, torch.ones(1, 1, 3, HEAD_DIM), None, torch.arange(3))
+    assert keys.shape == (1, 1, 3, HEAD_DIM) and values.shape == (1, 1, 3, HEAD_DIM - 4)

@@ -1,6 +1,8 @@
 """The paged cache by itself, without a model: create, append, look, fork, check, roll back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from kvchat.errors import InvalidArgument, OutOfBlocks
 from kvchat.kv.paged_cache import PagedKVCache
-from kvchat.kv.spec import KVCacheSpec
+from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec
 from tests.kv.token_tensors import GQA, HEAD_DIM, MQA
 
 SPEC = KVCacheSpec((GQA, GQA))
@@ -116,7 +118,7 @@ def test_too_few_layers_too_many_tokens_or_too_little_room_change_nothing(
         cache.append(windowed, key, value)
     with pytest.raises(OutOfBlocks):
         cache.append(sequence, *rows(49))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InvalidArgument, match="values are"):
         cache.append(sequence, key, value[:, :, :1])
     assert cache.length(sequence) == cache.length(windowed) == 0
     assert cache.num_available == 12
@@ -198,3 +200,116 @@ def test_a_checkpoint_holds_what_the_window_releases(cache: PagedKVCache) -> Non
         cache.rollback(sequence, before)
     assert torch.equal(cache.keys_values(sequence, 0)[0], key[0])
     cache.check_integrity()
+
+
+def test_a_step_that_is_open_when_something_raises_is_rolled_back(cache: PagedKVCache) -> None:
+    sequence, other = cache.open(), cache.open()
+    cache.append(sequence, *rows(6))
+    with pytest.raises(ZeroDivisionError), cache.checkpoint(sequence):
+        cache.append(sequence, *rows(2))
+        cache.reserve([(sequence, 3), (other, 1)])
+        raise ZeroDivisionError
+    assert (cache.length(sequence), cache.length(other)) == (6, 0)
+    assert cache.memory().held_bytes == 0 and len(cache.memory().sequences) == 2
+    cache.append(other, *rows(5))
+    cache.check_integrity()
+
+
+@pytest.mark.parametrize("released", ["sequence", "checkpoint", "both"])
+def test_what_was_released_inside_a_checkpoint_stays_released(
+    cache: PagedKVCache, released: str
+) -> None:
+    sequence = cache.open()
+    cache.append(sequence, *rows(6))
+    with pytest.raises(ZeroDivisionError), cache.checkpoint(sequence) as before:
+        if released != "checkpoint":
+            cache.release(sequence)
+        if released != "sequence":
+            cache.release(before)
+        raise ZeroDivisionError
+    assert len(cache.memory().sequences) == (released == "checkpoint")
+    cache.check_integrity()
+
+
+def test_a_rollback_to_itself_changes_nothing(cache: PagedKVCache) -> None:
+    sequence = cache.open()
+    cache.append(sequence, *rows(6), token_ids=range(6))
+    cache.rollback(sequence, sequence)
+    assert cache.token_ids(sequence) == [0, 1, 2, 3, 4, 5]
+    cache.check_integrity()
+
+
+def test_a_step_ends_with_its_block(cache: PagedKVCache) -> None:
+    sequence = cache.open()
+    key, value = rows(3)
+    with cache.reserve([(sequence, 3)]):
+        for layer_index in (0, 1):
+            cache.write(layer_index, key[layer_index], value[layer_index])
+    with pytest.raises(ZeroDivisionError), cache.reserve([(sequence, 2)]):
+        raise ZeroDivisionError
+    with cache.reserve([(sequence, 2)]) as step:
+        step.rollback()
+    assert cache.length(sequence) == 3 and torch.equal(cache.keys_values(sequence, 1)[0], key[1])
+    cache.check_integrity()
+
+
+def test_other_names_do_the_same(cache: PagedKVCache) -> None:
+    sequence = cache.open()
+    cache.append(sequence, *rows(6))
+    assert cache.rewind(sequence, 5) == 5 == cache.length(sequence)
+    assert cache.stats() == cache.memory()
+    cache.free(sequence)
+    assert cache.memory().sequences == () and cache.num_available == 12
+
+
+def test_no_tokens_change_nothing(cache: PagedKVCache) -> None:
+    sequence = cache.open()
+    cache.append(sequence, *rows(3))
+    assert cache.append(sequence, *rows(0)) == 3 == cache.append(sequence, *rows(0), token_ids=[])
+
+
+def test_a_released_sequence_is_not_used_again(cache: PagedKVCache) -> None:
+    sequence, gone = cache.open(), cache.open()
+    cache.release(gone)
+    uses: list[Callable[[], object]] = [
+        lambda: cache.length(gone),
+        lambda: cache.append(gone, *rows(1)),
+        lambda: cache.keys_values(gone, 0),
+        lambda: cache.fork(gone),
+        lambda: cache.truncate(gone, 0),
+        lambda: cache.release(gone),
+        lambda: cache.rollback(sequence, gone),
+        lambda: cache.reserve([(sequence, 1), (gone, 1)]),
+    ]
+    for use in uses:
+        with pytest.raises(InvalidArgument, match="Sequence 1 is not in this cache"):
+            use()
+    assert cache.open() not in (sequence, gone)
+    cache.append(sequence, *rows(1))
+    cache.check_integrity()
+
+
+def test_only_float_types_and_known_ways_to_store_them_make_a_cache() -> None:
+    with pytest.raises(InvalidArgument, match="int4"):
+        PagedKVCache.create(SPEC, num_blocks=2, kv_dtype=cast(KVDtype, "int4"))
+    with pytest.raises(InvalidArgument, match="int32"):
+        PagedKVCache.create(SPEC, num_blocks=2, dtype=torch.int32)
+    with pytest.raises(InvalidArgument, match="one size"):
+        PagedKVCache.create(KVCacheSpec((replace(GQA, value_dim=4),)), num_blocks=2)
+    with pytest.raises(InvalidArgument, match="0 layer groups"):
+        PagedKVCache.create(KVCacheSpec(()), num_blocks=2)
+    with pytest.raises(InvalidArgument, match="0 tokens"):
+        PagedKVCache.create(SPEC, pool_bytes=1 << 20, block_size=0)
+    with pytest.raises(InvalidArgument, match="do not fit"):
+        PagedKVCache(SPEC, [2, 2])
+
+
+@pytest.mark.parametrize(
+    ("num_heads", "num_kv_heads", "key_dim", "window"),
+    [(3, 2, 8, None), (4, 0, 8, None), (4, 2, 0, None), (4, 2, 8, 0)],
+)
+def test_a_layer_that_cannot_be_is_refused(
+    num_heads: int, num_kv_heads: int, key_dim: int, window: int | None
+) -> None:
+    with pytest.raises(InvalidArgument):
+        LayerSpec(num_heads, num_kv_heads, key_dim, 8, 1.0, window)
