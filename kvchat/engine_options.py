@@ -74,6 +74,8 @@ class EngineOptions:
 
         device = devices.choose_device(self.device)
         config = folder.config
+        if device == "cuda":
+            torch.cuda.empty_cache()  # what an engine before this one had counts as free then
         if device == "cpu":
             threads = self.threads
             if threads is None:

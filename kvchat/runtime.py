@@ -145,6 +145,7 @@ class ChatRuntime(Archive):
                 paths.cache_dir() if data_dir is None else None,
             )
         self._prompts = PromptThread(self._folder.path, model_name)
+        self._focus: str | None = None
         self._engine = EngineThread(
             self._build_engine, on_ready=self._note_ready, on_ended=self._note_ended
         )
@@ -268,6 +269,7 @@ class ChatRuntime(Archive):
         def set_focus(engine: "Engine") -> None:
             engine.scheduler.focus = owner
 
+        self._focus = owner
         self._engine.call(set_focus)
 
     # Figures
@@ -298,22 +300,26 @@ class ChatRuntime(Archive):
 
         Raises EngineStopped when the engine has ended.
         """
-
-        def ask(engine: "Engine") -> RuntimeStats:
-            cache = engine.cache
-            return RuntimeStats(
-                cache.memory(),
-                cache.num_blocks,
-                cache.block_size,
-                engine.num_steps,
-                engine.num_preemptions,
-                cache.num_copied_blocks,
-                tuple(engine.resume_costs()),
-            )
-
-        return self._engine.call(ask).result()
+        return self._engine.call(RuntimeStats.of).result()
 
     # Ending
+
+    def restart(self) -> None:
+        """Build the engine again after it ended with an error, which `status` calls 'failed'.
+
+            if runtime.status().state == "failed":
+                runtime.restart()
+                chat.send("Where were we?").wait()
+
+        The model is loaded anew, on a thread of its own, while messages queue. Replies that ran
+        have failed and stay as they are; each chat goes on with its next message, with what disk
+        has of its keys and values, and the same words. Waits until the old engine is gone. Raises
+        InvalidArgument while one works or loads, EngineStopped after `close`.
+        """
+        self.host.check_open()
+        if not self._engine.restart(self._note_loading):
+            self.host.check_open()
+            raise InvalidArgument("The model is at work; there is nothing to restart.")
 
     def close(self, timeout: float | None = None) -> None:
         """Stop replies, keeping their text, and end all threads; harmless when done twice."""
@@ -351,7 +357,12 @@ class ChatRuntime(Archive):
             self._folder, self._segments, lambda job: self._engine.call(lambda _: job())
         )
         self._status = replace(self._status, device=device, weights=weights)
+        engine.scheduler.focus = self._focus
         return engine
+
+    def _note_loading(self) -> None:
+        sentence = f"Loading {self._status.model_name}…"
+        self._status = replace(self._status, state="loading", sentence=sentence)
 
     def _note_ready(self, engine: "Engine") -> None:
         status = self._status

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from kvchat.engine.engine import Engine
     from kvchat.engine.sequence import ResumeCost
     from kvchat.kv.memory_report import MemoryReport
 
@@ -34,3 +35,17 @@ class RuntimeStats:
     num_copied_blocks: int
     resume_costs: "tuple[ResumeCost, ...]"
     """For every chat with blocks: tokens in the pool, only on disk, and to be computed again."""
+
+    @classmethod
+    def of(cls, engine: "Engine") -> "RuntimeStats":
+        """Return the figures of an engine, on its thread."""
+        cache = engine.cache
+        return cls(
+            cache.memory(),
+            cache.num_blocks,
+            cache.block_size,
+            engine.num_steps,
+            engine.num_preemptions,
+            cache.num_copied_blocks,
+            tuple(engine.resume_costs()),
+        )

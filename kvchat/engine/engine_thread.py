@@ -4,8 +4,10 @@ Commands run between two steps, in the order they came. The thread never waits f
 disk; while it has nothing to do it sleeps until the next command.
 """
 
+import gc
 import logging
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,6 +26,8 @@ VIEW_SECONDS = 0.2
 VIEW_PART = 50
 """A view is made at most one part in so many of the time, however large the pool is."""
 
+ABANDONED = "Generation stopped working, so this reply stopped; its text so far is saved."
+
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +36,7 @@ class EngineThread:
 
     `build` imports torch and loads weights there, so starting costs the caller nothing; commands
     wait in line meanwhile. `on_ready` and `on_ended` are called on the thread; `on_ended` gets the
-    sentence of an error, or None after `close`.
+    sentence of an error, or None after `close`. `restart` builds another engine after an error.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class EngineThread:
         self._commands: deque[Callable[[Engine | None], None]] = deque()
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._restart_lock = threading.Lock()
+        """Held while the last thread is waited for, so that two restarts make one engine."""
         self._is_closing = False
         self._has_ended = False
         self._view_due = 0.0
@@ -61,11 +67,35 @@ class EngineThread:
         self.view: PoolView | None = None
         self.progress: dict[str, SequenceStats] = {}
         """Sequences that run or wait, as of the last step; replaced, never changed."""
-        self._thread = threading.Thread(target=self._run, name="kvchat-engine", daemon=True)
+        self._thread = self._new_thread()
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def restart(self, note_loading: Callable[[], None] = lambda: None) -> bool:
+        """Build a new engine after the last one ended unasked; say whether it was done.
+
+        `note_loading` is called before the new thread does anything.
+        False while an engine runs or loads, after `close`, and on the thread that is just ending.
+        Waits until that one has told everybody of its end; call it from anywhere else.
+        """
+        if threading.current_thread() is self._thread:
+            return False
+        with self._restart_lock:
+            with self._lock:
+                if not self._has_ended or self._is_closing:
+                    return False
+            self._thread.join()
+            with self._lock:
+                if self._is_closing:
+                    return False
+                thread = self._new_thread()
+                thread.start()  # where the system refuses, nothing has changed
+                self._thread = thread
+                self._has_ended = False
+                note_loading()
+        return True
 
     def call(self, command: Callable[["Engine"], Result]) -> "Future[Result]":
         """Queue a command and return a future of its result, which may hold EngineStopped."""
@@ -121,7 +151,14 @@ class EngineThread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="kvchat-engine", daemon=True)
+
     def _run(self) -> None:
+        with self._lock:
+            self.failure = self.view = None
+            self.progress = {}
+            self._viewed_steps = -1
         sentence: str | None = None
         engine: Engine | None = None
         try:
@@ -132,16 +169,24 @@ class EngineThread:
             sentence = error.sentence
             self.failure = EngineStopped(sentence)
             self.failure.__cause__ = error
+            _clear_frames(error)
         except BaseException as error:
             # The last line of defence: text is in the store, and the user is told.
             log.exception("the engine thread ended")
-            sentence = f"The engine stopped ({type(error).__name__}); all text is saved."
+            sentence = (
+                f"Generation stopped working: {_cause(error)}. "
+                "Your chats are saved; restart it with /restart."
+            )
             self.failure = EngineStopped(sentence)
+            _clear_frames(error)
         self._drop_commands()
         try:
             if engine is not None:
-                engine.abandon(sentence)
+                engine.abandon(None if sentence is None else ABANDONED)
         finally:
+            # Whoever keeps the error keeps its frames, this one too: not so model and pool.
+            engine = None
+            gc.collect()
             self._on_ended(sentence)
 
     def _drop_commands(self) -> None:
@@ -198,3 +243,17 @@ class EngineThread:
         stopped = EngineStopped(self.failure.sentence)
         stopped.__cause__ = self.failure.__cause__
         return stopped
+
+
+def _cause(error: BaseException) -> str:
+    is_memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return "memory ran out" if is_memory else type(error).__name__
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables that the tracebacks behind an error hold."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

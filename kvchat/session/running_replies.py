@@ -146,6 +146,8 @@ class RunningReplies:
                 # Its session may have started another one meanwhile.
                 self._end(reply, FinishReason.CANCELLED, None, request.text_stream.flush())
                 return
+            if reply.is_finished:
+                return  # it failed with the engine before this one
             if not engine.is_open(start.row.id):
                 self._open_sequence(engine, start.row)
             engine.submit(request)

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from kvchat.errors import KVChatError, fault
+from kvchat.errors import KVChatError, ModelError, fault
 from kvchat.kv.segments import FetchedBlocks, ManifestRow, Segment, SegmentLayout, encode
 from kvchat.store.block_search import BlockSearch, SearchResult
 from kvchat.store.database import Database
@@ -87,8 +87,16 @@ class SegmentThread:
     def open(self, layout: SegmentLayout) -> None:
         """Read the manifest, find what this model can use, and start; waits for the store.
 
-        What was handed in before waits until now.
+        What was handed in before waits until now. Opened already, it goes on with the same layout
+        for another engine; raises ModelError for another layout.
         """
+        if self._thread.ident is not None:
+            if layout != self._layout:
+                raise ModelError(
+                    "The model's files or its device have changed since the start; "
+                    "quit and start kvchat again."
+                )
+            return
         rows, names = self._wait(read_manifest)
         self._layout = layout
         self._register.open(layout, rows, names)

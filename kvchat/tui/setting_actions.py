@@ -1,5 +1,6 @@
 """What the commands do to settings: of the shown session, of the app, and of their file."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from kvchat import paths
@@ -116,6 +117,22 @@ def set_system(chat: "ChatScreen", args: str) -> None:
         chat.app.push_screen(Confirm(f"{cost_words(session)} Change it?", "change"), change)
     else:
         change(True)
+
+
+def restart(chat: "ChatScreen", _args: str) -> None:
+    """Start a stopped engine again; the model is loaded while everything else goes on."""
+    runtime = started_runtime(chat)
+
+    async def start() -> None:
+        try:
+            await asyncio.to_thread(runtime.restart)  # waits until the old one is gone
+        except KVChatError as error:
+            chat.notice(error.sentence, "error")
+            return
+        chat.notice("The model is being loaded again; replies that stopped: /retry or /continue.")
+        chat.sync()
+
+    chat.run_worker(start())
 
 
 def show_model(chat: "ChatScreen", args: str) -> None:

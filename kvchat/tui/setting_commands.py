@@ -17,6 +17,8 @@ SETTING_COMMANDS: tuple[Command, ...] = (
             slash="system", args="[TEXT|@FILE|off]",
             help="A changed one is read before everything else, so the chat is read again."),
     Command("app.model", "Which model talks", settings.show_model, slash="model"),
+    Command("app.restart", "Start the model again after it stopped working", settings.restart,
+            slash="restart", help="The status line says when; all chats are stored meanwhile."),
     Command("view.theme", "Colors", settings.switch_theme, slash="theme", args="[dark|light]",
             complete=one_of(*THEME_NAMES)),
     Command("app.config", "Change settings.toml in your editor", settings.open_config,

@@ -1,5 +1,6 @@
 """The thread around the engine: order of commands, ends, views; no test waits for time to pass."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -196,7 +197,7 @@ def test_a_step_that_fails_ends_the_thread_with_a_sentence_without_its_message()
     assert running.has_ended.wait(PATIENCE)
     (sentence,) = running.ends
     assert sentence is not None and "AssertionError" in sentence and "secret" not in sentence
-    assert running.fake.abandoned == [sentence]
+    assert running.fake.abandoned == [engine_thread.ABANDONED]
 
 
 def test_a_command_that_exits_ends_the_thread_and_leaves_nobody_waiting() -> None:
@@ -209,6 +210,36 @@ def test_a_command_that_exits_ends_the_thread_and_leaves_nobody_waiting() -> Non
         running.do(leave)
     assert running.has_ended.wait(PATIENCE)
     assert running.ends[0] is not None and "SystemExit" in running.ends[0]
+
+
+def test_a_thread_that_ended_with_an_error_is_restarted_once_and_serves_again() -> None:
+    def leave(engine: FakeEngine) -> None:
+        raise SystemExit
+
+    running = Running()
+    running.thread.start()
+    assert not running.thread.restart()
+    with pytest.raises(EngineStopped):
+        running.do(leave)
+    notes: list[str] = []
+    assert running.thread.restart(lambda: notes.append("loading"))
+    assert running.ends and running.ends[0] is not None
+    assert running.do(lambda engine: 7) == 7
+    assert running.thread.failure is None and running.thread.view is None
+    assert not running.thread.restart(lambda: notes.append("again"))
+    assert notes == ["loading"]
+    assert running.thread.close(PATIENCE)
+    assert not running.thread.restart()
+
+
+def test_a_thread_that_is_ending_does_not_restart_itself() -> None:
+    answers: list[bool] = []
+    running = Running()
+    running.thread._on_ended = lambda sentence: answers.append(running.thread.restart())
+    running.fake.work, running.fake.on_step = 1, lambda: sys.exit()
+    running.thread.start()
+    running.thread._thread.join(PATIENCE)
+    assert answers == [False]
 
 
 def test_close_runs_what_is_queued_then_ends() -> None:

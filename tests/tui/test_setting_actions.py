@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from driver import read_screen, say, wait_for_text, wait_until  # type: ignore[import-not-found]
 
-from kvchat import paths
+from kvchat import errors, paths
 from kvchat.runtime import ChatRuntime
+from kvchat.session.message import MessageState
 from kvchat.tui.app import KVChatApp
 
 Make = Callable[..., Any]
@@ -167,3 +168,39 @@ async def test_the_model_is_named_and_where_to_choose_another(
         await wait_for_text(pilot, "fake-1m: fp32 weights on cpu, 2 048 tokens of context.")
         await say(pilot, "/model other")
         await wait_for_text(pilot, "The model is chosen at start: kvchat --model DIR")
+
+
+async def test_restart_loads_the_model_again_after_it_stopped_and_the_chat_goes_on(
+    make_app: Make, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(point: str) -> None:
+        if point == "runner.run":
+            raise SystemExit
+
+    with ChatRuntime(tiny_model, data_dir=tmp_path / "d", threads=1, pool_bytes=4 << 20) as runtime:
+        async with make_app(runtime).run_test(size=(110, 24)) as pilot:
+            await wait_until(pilot, lambda: runtime.status().state == "ready")
+            await say(pilot, "/restart")
+            await wait_for_text(pilot, "there is nothing to restart")
+            monkeypatch.setattr(errors, "fault_hook", die)
+            await say(pilot, "hello")
+            await wait_for_text(
+                pilot, "Generation stopped working: SystemExit.", "restart it with /restart."
+            )
+            monkeypatch.setattr(errors, "fault_hook", None)
+            await say(pilot, "/restart")
+            await wait_for_text(pilot, "The model is being loaded again")
+            await wait_until(pilot, lambda: runtime.status().state == "ready")
+            await say(pilot, "/set max_tokens 4")
+            await say(pilot, "hello again")
+            chat = runtime.sessions()[0]
+            await wait_until(
+                pilot,
+                lambda: (
+                    chat.num_messages == 4 and chat.messages[-1].state is not MessageState.STREAMING
+                ),
+            )
+            assert chat.messages[-1].state is MessageState.DONE
+            await wait_until(
+                pilot, lambda: "Generation stopped working:" not in read_screen(pilot.app)
+            )
