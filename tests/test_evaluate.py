@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kvchat import evaluate
+from kvchat import ChatRuntime, SamplingParams, evaluate, paths
+from kvchat.text.tokenizer import Tokenizer
 
 
 def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, float]:
@@ -46,3 +47,28 @@ def test_a_text_longer_than_the_context_needs_a_window(
     assert evaluate.main(["--model", str(tiny_model), "--text", str(text)]) == 70
     assert "--window" in capsys.readouterr().err
     assert evaluate.main(["--model", str(tiny_model), "--text", str(text / "no")]) == 66
+
+
+@pytest.mark.slow
+def test_twenty_thousand_tokens_in_a_window_read_as_well_as_the_first_two_thousand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same stories again and again, so that only their position differs.
+
+    A round of them is longer than the window: an earlier one cannot be looked up.
+    """
+    with ChatRuntime(save=False, threads=1) as runtime:
+        chat = runtime.new_session()
+        sampling = SamplingParams(seed=1, temperature=1.0, max_tokens=200)
+        replies = runtime.ask(chat, "Please tell me a long story.", 28, sampling)
+        words = " ".join(reply.wait().text for reply in replies)
+    tokenizer = Tokenizer.load(paths.bundled_model_dir())
+    ids = tokenizer.encode(words)[: evaluate.STRETCH_TOKENS]
+    assert len(ids) == evaluate.STRETCH_TOKENS
+    text = tmp_path / "rounds.txt"
+    text.write_text(" ".join([tokenizer.decode(ids)] * 11), encoding="utf-8")
+    found = report(capsys, "--text", text, "--window", 512, "--tokens", 20_000, "--threads", 1)
+    assert found["tokens"] == 20_000
+    assert found["max_blocks"] <= (512 + 4 + 2 * evaluate.CHUNK_TOKENS) // 32 + 4
+    assert found["final_blocks"] <= 512 // 32 + 2
+    assert abs(found["perplexity_after_2000"] / found["perplexity_first_2000"] - 1) <= 0.05
