@@ -67,6 +67,9 @@ def _bench(words: Sequence[str]) -> int:
         from kvchat.bench import start
 
         return start.main(words[1:])
+    if words and words[0] in ("-h", "--help"):
+        print("usage: kvchat bench {sessions,start,ui} [-h] [option ...]")
+        return 0
     raise InvalidArgument("Say what to measure: kvchat bench sessions, start or ui.")
 
 

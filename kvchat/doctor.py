@@ -4,7 +4,6 @@ The programs are those of `doctor_program.py`. Every program has its own seed, s
 replayed alone.
 """
 
-import argparse
 import json
 import multiprocessing
 import platform
@@ -16,6 +15,7 @@ from dataclasses import asdict
 import torch
 
 from kvchat import errors
+from kvchat.cli_options import Parser
 from kvchat.device import choose_device
 from kvchat.doctor_program import Findings, Program
 
@@ -53,7 +53,7 @@ def _work(seed: int, operations: int, seconds: float | None, device: str) -> Fin
 
 def main(arguments: Sequence[str]) -> int:
     """Run `kvchat doctor`; the exit status is 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvchat doctor",
         description="Check the cache on this machine with random programs and an exact oracle.",
     )

@@ -109,7 +109,7 @@ class ChatRuntime(Archive):
         # The bundled model talks for ever: its system prompt and the last part of its context.
         default_window = config.max_position * 3 // 4 if self._is_bundled else None
         if window != "default":
-            check_window(window, 0 if sinks is None else sinks, config.max_position)
+            check_window(window, 0 if sinks is None else sinks, config.max_position, block_size)
             default_window = window
         self._sinks = sinks
         self._sampling = self._advised_sampling().with_values(sampling or {})
@@ -184,9 +184,9 @@ class ChatRuntime(Archive):
         """
         wanted = self._status.default_window if window == "default" else window
         sinks = self._sinks if sinks is None else sinks
+        self.host.check_window(wanted, AUTO_SINKS if sinks is None else sinks)
         if sinks is not None and sinks < 0:
             raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
-        self.host.check_window(wanted, AUTO_SINKS if sinks is None else sinks)
         with self.host.lock:
             self.host.check_open()
             row = SessionRow(
@@ -234,14 +234,17 @@ class ChatRuntime(Archive):
 
         All are answered in one batch, and what they have in common is read once. Forks get the
         seeds after `sampling.seed`, or fresh ones. Raises SessionBusy before anything is sent if
-        one of them is still answering, InvalidArgument for an empty message.
+        one of them is still answering, InvalidArgument for an empty message or a session that is
+        named twice.
         """
         with self.host.lock:
             if forks is not None:
                 if not isinstance(to, Session):
                     raise InvalidArgument("forks are made of one session, not of several.")
                 return fan_out(to, text, forks, sampling)
-            sessions = [to] if isinstance(to, Session) else to
+            sessions = [to] if isinstance(to, Session) else list(to)
+            if len({session.id for session in sessions}) != len(sessions):
+                raise InvalidArgument("A session is named twice; it can answer one message only.")
             for session in sessions:
                 session._check_idle()
             return [session.send(text, sampling) for session in sessions]

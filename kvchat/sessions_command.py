@@ -18,6 +18,7 @@ from kvchat.clean_text import clean, storable
 from kvchat.cli_options import Parser
 from kvchat.durable_files import write_durably
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.log_output import log_to_stderr
 from kvchat.print_mode import write
 from kvchat.session.export import EXPORT_FORMS, export_chat
 from kvchat.session.exported_chat import read_chat
@@ -33,7 +34,7 @@ from kvchat.untrusted import read_regular
 def main(words: Sequence[str]) -> int:
     """Run `kvchat sessions ls`, `rm`, `export`, `import` or `purge` and return the exit status."""
     options = _parser().parse_args(words)
-    with _database(options.data_dir or paths.data_dir()) as database:
+    with log_to_stderr("warning"), _database(options.data_dir or paths.data_dir()) as database:
         options.run(database, options)
     return 0
 
@@ -61,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     purging = commands.add_parser("purge", help="erase the trash for ever")
     purging.add_argument("--yes", action="store_true", help="do not ask")
     purging.set_defaults(run=_purge)
+    for command in (listing, removing, exporting, importing, purging):
+        # Here too, where most people write it; suppressed, or it would undo the one before.
+        command.add_argument(
+            "--data-dir",
+            type=Path,
+            metavar="DIR",
+            default=argparse.SUPPRESS,
+            help="where chats are stored",
+        )
     return parser
 
 
@@ -69,8 +79,6 @@ def _database(path: Path) -> Iterator[Database]:
     with DataDir(path) as directory:
         database = open_database(directory.database_path)
         try:
-            for notice in (*directory.notices, *database.notices):
-                print(f"kvchat: {clean(notice)}", file=sys.stderr)
             yield database
         finally:
             database.close()

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli": "tui print_mode plain_mode runtime bench doctor simulate settings paths clean_text"
     " device cli_options config_command shell_completion session_choice log_output"
     " sessions_command",
-    "sessions_command": "cli_options clean_text durable_files paths print_mode session"
+    "sessions_command": "cli_options clean_text log_output durable_files paths print_mode session"
     " session_choice store untrusted",
     "cli_options": "device settings paths",
     "config_command": "cli_options paths print_mode settings settings_file tui",
@@ -37,11 +37,13 @@ MAY_IMPORT: dict[str, str] = {
     "tui": "runtime session settings paths sampling_params clean_text"
     " durable_files untrusted log_output settings_file",
     "print_mode": "runtime session settings sampling_params clean_text",
-    "bench": "settings store tui runtime engine model kv device sampling_params hash_model paths",
-    "doctor": "doctor_program device",
+    "bench": "cli_options settings store tui runtime engine model kv device sampling_params"
+    " hash_model paths",
+    "doctor": "cli_options doctor_program device",
     "doctor_program": "doctor_twin kv hash_model",
     "doctor_twin": "kv",
-    "simulate": "runtime session engine store hash_folder kv text sampling_params clean_text",
+    "simulate": "cli_options runtime session engine store hash_folder kv text sampling_params"
+    " clean_text",
     "train": "model kv text device training_corpus training_export durable_files",
     "training_corpus": "",
     "training_export": "model training_corpus durable_files",

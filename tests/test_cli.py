@@ -138,7 +138,10 @@ def test_a_wrong_option_is_one_sentence(
         ("--block-size 7", "block_size is 7, but it must be 8, 16, 32, 64, 128 or 256."),
         ("--window -4", "window is -4, but it must be 1 to 512 tokens."),
         ("--window 513", "window is 513"),
-        ("--window 20 --sinks 500", "A window of 20 and 500 sinks are more than the 512 tokens"),
+        (
+            "--window 20 --sinks 500",
+            "A window of 20 and 512 sinks, in whole blocks, are more than the 512 tokens",
+        ),
         ("--sinks -1", "sinks is -1, but it cannot be negative."),
     ],
 )
@@ -354,3 +357,19 @@ def test_line_mode_is_asked_for_and_taken_by_a_terminal_that_cannot_draw(
 
     assert desk.run("--model", str(tiny_model), "--data-dir", str(tmp_path), *words) == 0
     assert not desk.opened and list(typed) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["doctor"], ["bench", "sessions"], ["bench", "start"], ["bench", "ui"]]
+)
+def test_an_unknown_option_of_any_command_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main([*words, "--roundz", "5"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("kvchat: '--roundz' is no option; ") and said.count("\n") == 1
+
+
+def test_what_can_be_measured_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--help"]) == 0
+    assert "{sessions,start,ui}" in capsys.readouterr().out

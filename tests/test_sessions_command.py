@@ -1,6 +1,7 @@
 """`kvchat sessions`: stored chats without the app and without a model."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,23 @@ def test_while_another_process_has_the_chats_nothing_is_done(
     said = capsys.readouterr()
     assert "Already open in process" in said.err
     assert json.loads(said.out)["code"] == "in_use"
+
+
+def test_the_data_directory_may_stand_before_or_behind_the_command(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sessions", "ls", "--data-dir", str(data)]) == 0
+    assert "Cooking" in capsys.readouterr().out
+    assert run(data, "rm", "Cooking", "--data-dir", str(tmp_path / "other")) == 66
+    assert run(data, "ls") == 0
+    assert "Cooking" in capsys.readouterr().out
+
+
+def test_what_was_found_at_the_start_is_said_once(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process of its own
+    (data / "chats.db").chmod(0o644)
+    assert run(data, "ls") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kvchat: Other users could read 1 file in ")

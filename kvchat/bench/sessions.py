@@ -19,6 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 from kvchat.bench.measure import Comparison, machine, spread
+from kvchat.cli_options import Parser
 from kvchat.errors import InvalidArgument
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
@@ -53,7 +54,7 @@ class Saved:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark, print a table and a line of JSON, and return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvchat bench sessions", description="Measure a restart with and without saved KV."
     )
     parser.add_argument("-m", "--model", metavar="DIR", help="a model folder; default: bundled")

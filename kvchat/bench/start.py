@@ -8,7 +8,6 @@ the memory of the system, as after a restart of kvchat and not of the machine. T
 JSON object.
 """
 
-import argparse
 import json
 import random
 import subprocess
@@ -21,6 +20,7 @@ from statistics import median
 from time import monotonic
 
 from kvchat.bench.measure import machine, spread
+from kvchat.cli_options import Parser
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.sampling_params import SamplingParams
 from kvchat.store.data_dir import DataDir
@@ -59,7 +59,7 @@ class Start:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark, print a table and a line of JSON, and return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvchat bench start", description="Measure a start with many stored chats."
     )
     parser.add_argument("--sessions", type=int, default=1000, metavar="N", help="chats stored")

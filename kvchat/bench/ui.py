@@ -23,6 +23,7 @@ from kvchat.bench.measure import machine
 from kvchat.bench.ui_lines import LineCosts, line_costs
 from kvchat.bench.ui_start import Start, measure_start
 from kvchat.bench.ui_streams import StreamRun, open_runtime, with_screen, without_screen
+from kvchat.cli_options import Parser
 
 KEYS_PER_RUN = 40
 VIEWS_PER_SECOND = 5
@@ -59,7 +60,7 @@ class Figure:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark, print a table and a line of JSON, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="kvchat bench ui", description=__doc__)
+    parser = Parser(prog="kvchat bench ui", description=__doc__)
     parser.add_argument("-m", "--model", metavar="DIR", help="a model folder; default: bundled")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs of each kind")
     parser.add_argument("--tokens", type=int, default=120, help="tokens of each stream in a run")

@@ -53,7 +53,8 @@ class Branching(Talking):
                 path = self._path_to(nodes[-1].id) if nodes else []
             else:
                 path = self._path_to(at) if isinstance(at, str) else self._path_at_token(at)
-            child = self._fork_onto(path, title or f"{self.title} fork", num_kept)
+            stored = self._row.title  # without one its first message names it
+            child = self._fork_onto(path, title or (f"{stored} fork" if stored else ""), num_kept)
             if kept is not None:
                 child._start(kept=kept, source=source)
             return child
@@ -66,12 +67,12 @@ class Branching(Talking):
         """
         with self._host.lock:
             self._check_open()
-            self._stop_and_detach()
             nodes = self._nodes()
             if to is not None:
                 path = [] if to == "" else self._path_to(to)
             else:
                 path = self._path_before_turns(1 if turns is None else turns)
+            self._stop_and_detach()
             self._move_to(path, push_undo=len(path) != len(nodes))
             return self._plan(path, is_move=True)
 

@@ -18,7 +18,7 @@ from kvchat.session.proof import prove_token_ids
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import ReplyStart, RunningReplies
 from kvchat.session.session import Session
-from kvchat.session.session_blocks import SessionBlocks
+from kvchat.session.session_blocks import SessionBlocks, whole_blocks
 from kvchat.session.session_state import SessionState
 from kvchat.store.database import Database
 from kvchat.store.rows import MessageRow, SessionRow
@@ -31,15 +31,22 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def check_window(window: int | None, sinks: int, context_tokens: int) -> None:
-    """Raise InvalidArgument for a window that does not fit a model's context."""
+def check_window(window: int | None, sinks: int, context_tokens: int, block_size: int) -> None:
+    """Raise InvalidArgument for a window that does not fit a model's context with its sinks.
+
+    Sinks are whole blocks, one at least; how many a system prompt takes is not known here.
+    """
+    for name, value in (("window", window), ("sinks", sinks)):
+        if value is not None and type(value) is not int:
+            raise InvalidArgument(f"{name} is {value!r}, but it must be a whole number of tokens.")
     if sinks < AUTO_SINKS:
         raise InvalidArgument(f"sinks is {sinks}, but it cannot be negative.")
-    if window is not None and not 1 <= window <= context_tokens - max(0, sinks):
+    kept = whole_blocks(sinks, block_size)
+    if window is not None and not 1 <= window <= context_tokens - kept:
         if 1 <= window <= context_tokens:
             raise InvalidArgument(
-                f"A window of {window} and {sinks} sinks are more than the {context_tokens} tokens "
-                "of the model's context."
+                f"A window of {window} and {kept} sinks, in whole blocks, are more than the "
+                f"{context_tokens} tokens of the model's context."
             )
         raise InvalidArgument(f"window is {window}, but it must be 1 to {context_tokens} tokens.")
 
@@ -141,7 +148,7 @@ class SessionHost(SessionBlocks):
 
     def check_window(self, window: int | None, sinks: int) -> None:
         """Raise InvalidArgument for a window that the model cannot have."""
-        check_window(window, sinks, self._context_tokens)
+        check_window(window, sinks, self._context_tokens, self._block_size)
 
     # Text
 

@@ -118,9 +118,13 @@ def _id(value: JsonValue, name: str) -> str:
 
 
 def _date(value: JsonValue, name: str) -> str:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        _refuse(f"{name} is not a date")
-    return value
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            date.fromisoformat(value)  # which the template will ask for at every message
+            return value
+    except ValueError:
+        pass  # as in 2020-99-99
+    _refuse(f"{name} is not a date")
 
 
 def _integer(low: int, high: int) -> "Callable[[JsonValue, str], int]":
@@ -219,7 +223,12 @@ _MESSAGE_CHECKS: Mapping[str, Callable[[JsonValue, str], object]] = {
 
 
 def _from_markdown(text: str) -> ExportedChat:
-    """Return a conversation without branches; what stands before the first heading is its title."""
+    """Return a conversation without branches; what stands before the first heading is its title.
+
+    A file whose lines all end as on Windows went through an editor there, so none keeps that end.
+    """
+    if text.count("\n") == text.count("\r\n"):
+        text = text.replace("\r\n", "\n")
     parts = re.split(r"^## (System|User|Assistant)[ \t]*$", text, flags=re.MULTILINE)
     if len(parts) < 3:
         _refuse(f'it is no kvchat JSON, and has no line "{HEADINGS["user"]}" as in kvchat Markdown')

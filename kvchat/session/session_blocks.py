@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MIN_SINKS = 4
 
 
+def whole_blocks(num_sinks: int, block_size: int) -> int:
+    """Return how many first tokens a window keeps when so many are wanted."""
+    return -(-max(MIN_SINKS, num_sinks) // block_size) * block_size
+
+
 class SessionBlocks:
     """What sessions ask of the engine besides replies; a part of SessionHost. For any thread.
 
@@ -48,8 +53,7 @@ class SessionBlocks:
 
     def num_sink_tokens(self, row: SessionRow) -> int:
         """Return how many first tokens a session's window keeps, in whole blocks."""
-        size = self._block_size
-        return -(-max(MIN_SINKS, self._num_sinks(row)) // size) * size
+        return whole_blocks(self._num_sinks(row), self._block_size)
 
     def fork(self, parent_id: str, child_id: str, num_tokens: int, tag: str) -> None:
         """Let a new session share the blocks of its parent's first tokens."""

@@ -214,7 +214,7 @@ class Talking(Conversation):
         if is_typed:
             self._row = replace(self._row, draft="")
         if not self._row.title:
-            self.rename(_title_of(text))
+            self.rename(title_of(text))
 
     def _node(self, role: Role, before: list[MessageNode], text: str) -> MessageNode:
         return MessageNode(
@@ -271,7 +271,8 @@ class Talking(Conversation):
         return reply
 
 
-def _title_of(text: str) -> str:
+def title_of(text: str) -> str:
+    """Return the title that a first message gives its session."""
     words = " ".join(text.split())
     if len(words) <= TITLE_LENGTH:
         return words

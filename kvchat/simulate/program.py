@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from kvchat.cli_options import Parser
 from kvchat.errors import InvalidArgument
 from kvchat.hash_folder import HashFolder
 from kvchat.simulate import child
@@ -201,7 +202,7 @@ class Simulation:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `kvchat simulate`; the exit status is 1 if any promise was broken."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kvchat simulate",
         description="Let many users chat, fork, rewind and stop on one runtime that crashes, and "
         "compare every token with an exact oracle.",

@@ -23,11 +23,17 @@ _LOG = logging.getLogger(__name__)
 def open_database(path: Path | None) -> Database:
     """Open a database, or make it; with `notices`, sentences about what was found.
 
-    None keeps everything in memory. Raises DatabaseDamaged for a file of a newer kvchat, and for
-    one that is damaged and has no good backup; NotSaving when the disk refuses.
+    None keeps everything in memory. Raises DatabaseDamaged for a file of a newer kvchat, for one
+    that is damaged and has no good backup, and for a link; NotSaving when the disk refuses.
     """
     if path is None:
         return Database(None)
+    if path.is_symlink():  # a good database may be there, on a disk that is not mounted now
+        raise DatabaseDamaged(
+            f"{path} is a link; move the database here, or name its own directory with --data-dir."
+            " Nothing was changed.",
+            code="db_link",
+        )
     notices: list[str] = []
     mark = OpenMark(path)
     if mark.log_is_missing and os.path.lexists(path):
@@ -74,7 +80,7 @@ def _open_backup(path: Path, why: DatabaseDamaged | None) -> tuple[Database, str
     if restored is None:
         if why is not None:
             raise DatabaseDamaged(
-                f"The chat database {path} is damaged and has no backup; it was left as it is."
+                f"The chat database {path} is damaged and has no good backup; it was left as it is."
                 " Start kvchat with --data-dir or --no-save."
             ) from why
         raise DatabaseDamaged(

@@ -146,7 +146,7 @@ class StoreThread:
 
         with self._door:
             if self._is_closed:
-                future.set_exception(SessionClosed("This chat was closed."))
+                future.set_exception(SessionClosed("This runtime was closed; start a new one."))
             else:
                 self._pieces.append(None)
                 self._jobs.put(run)

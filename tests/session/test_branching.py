@@ -1,6 +1,7 @@
 """Fork at a token, plans, system prompts: the same words, and nothing computed twice."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -193,3 +194,14 @@ def test_going_back_gives_the_blocks_behind_to_others(runtime: ChatRuntime) -> N
     assert (cost.num_resident_tokens, cost.num_prefill_tokens) == (0, 0)
     memory = runtime.stats().memory
     assert memory.private_bytes == memory.shared_bytes == memory.held_bytes == 0
+
+
+@pytest.mark.parametrize("wrong", [{"turns": 2}, {"turns": 0}, {"to": "nobody"}])
+def test_a_rewind_that_is_refused_lets_a_reply_go_on(
+    runtime: ChatRuntime, wrong: dict[str, Any]
+) -> None:
+    session = runtime.new_session()
+    reply = session.send("talk", GREEDY)
+    with pytest.raises(InvalidArgument):
+        session.rewind(**wrong)
+    assert reply.wait(60).state == "done"

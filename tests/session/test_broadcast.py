@@ -58,12 +58,21 @@ def test_nothing_is_sent_or_forked_when_one_cannot_take_it(runtime: ChatRuntime)
         (lambda: runtime.ask(idle, "x", 0), InvalidArgument),
         (lambda: runtime.broadcast([idle, busy], "x", forks=2), InvalidArgument),
         (lambda: runtime.broadcast(idle, "x", forks=10_000), InvalidArgument),
+        (lambda: runtime.broadcast([idle, idle], "x"), InvalidArgument),
     ]
     for wrong, error in wrongs:
         with pytest.raises(error):
             wrong()
     reply.cancel()
     assert len(runtime.sessions()) == 2 and texts(idle) == []
+
+
+def test_forks_of_a_new_session_are_named_by_what_is_said(runtime: ChatRuntime) -> None:
+    new = runtime.new_session()
+    assert new.fork().title == new.title == "New chat"
+    replies = [*runtime.broadcast(new, "Why  not?", GREEDY, forks=2), *runtime.ask(new, "Eh?", 1)]
+    titles = [runtime.open_session(reply.session_id).title for reply in replies]
+    assert titles == ["Why not? 1", "Why not? 2", "Eh? 1"]
 
 
 def test_a_reply_that_runs_in_another_session_can_be_watched_but_not_answered(

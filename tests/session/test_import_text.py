@@ -52,6 +52,7 @@ def test_a_sound_file_is_imported() -> None:
         (lambda d: d["session"].update(sampling={"x": 5}), "sampling is impossible"),
         (lambda d: d["session"].update(created_at=1e300), "created_at is no number"),
         (lambda d: d["session"].update(template_date="today"), "template_date is not a date"),
+        (lambda d: d["session"].update(template_date="2020-99-99"), "template_date is not a date"),
         (lambda d: d["messages"].append(3), "message 3 is no object"),
         (lambda d: d["messages"][0].pop("text"), "message 1 has no text"),
         (lambda d: d["messages"][0].update(text=5), "text of message 1 is not text"),
@@ -177,3 +178,12 @@ def test_a_mangled_file_gives_a_sentence_or_a_chat_that_can_be_stored(part: int)
         database.close()
         num_stored += 1
     assert num_stored > 5
+
+
+def test_markdown_with_the_line_ends_of_windows_is_the_same_chat() -> None:
+    text = "# Tales\n\n## User\n\nTell me\ntwo.\n\n## Assistant\n\nOnce\n"
+    chats = [import_text(each) for each in (text, text.replace("\n", "\r\n"))]
+    first, second = ([row.text for row in chat.messages] for chat in chats)
+    assert first == second == ["Tell me\ntwo.", "Once"]
+    mixed = import_text(text.replace("two.", "two.\r\nNow."))
+    assert mixed.messages[0].text == "Tell me\ntwo.\r\nNow."  # what somebody pasted stays

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -268,6 +269,21 @@ def test_changing_the_window_reads_the_chat_again(runtime: ChatRuntime) -> None:
     assert session.window == 64 and fresh.window == 64
     with pytest.raises(InvalidArgument):
         session.set_window(0)
+
+
+@pytest.mark.parametrize(
+    ("window", "sinks"), [(480, 33), (481, 0), (512, None), (64.5, None), (64, 1.5), ("64", None)]
+)
+def test_a_window_that_could_never_be_answered_is_refused(
+    runtime: ChatRuntime, window: Any, sinks: Any
+) -> None:
+    session = runtime.new_session(window=480, sinks=32)
+    assert say(session, "one")
+    with pytest.raises(InvalidArgument):
+        runtime.new_session(window=window, sinks=sinks)
+    with pytest.raises(InvalidArgument):
+        session.set_window(window, sinks)
+    assert say(session, "two")
 
 
 def test_without_a_window_a_full_context_says_so(runtime: ChatRuntime) -> None:

@@ -108,7 +108,7 @@ def test_without_a_backup_a_damaged_database_is_refused_and_left_alone(directory
     (directory / "chats.db.backup-1").unlink()
     path = directory / "chats.db"
     path.write_bytes(b"x" * 5000)
-    with pytest.raises(DatabaseDamaged, match="is damaged and has no backup; it was left as it is"):
+    with pytest.raises(DatabaseDamaged, match="is damaged and has no good backup; it was left"):
         open_database(path)
     assert path.read_bytes() == b"x" * 5000
     assert sorted(os.listdir(directory)) == ["chats.db"]
@@ -334,3 +334,15 @@ def test_many_damaged_databases_lose_nothing_without_a_word(
     for seed in range(1000 + part * 1000, 2000 + part * 1000):
         check_nothing_is_lost_silently(pristine, quick_path / "data", seed)
         shutil.rmtree(quick_path / "data")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_refused_and_no_backup_takes_its_place(directory: Path, is_there: bool) -> None:
+    path = directory / "chats.db"
+    path.rename(directory / ("real.db" if is_there else "unmounted.db"))
+    path.symlink_to("real.db")
+    before = sorted(os.listdir(directory))
+    with pytest.raises(DatabaseDamaged, match="is a link; move the database here") as caught:
+        open_database(path)
+    assert caught.value.code == "db_link"
+    assert path.is_symlink() and sorted(os.listdir(directory)) == before
