@@ -1,8 +1,13 @@
 """AskBranch: one branch that was asked: its session, its growing answer, its lines at a width."""
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from kvchat.clean_text import clean
+from kvchat.errors import KVChatError
 from kvchat.tui.cells import Line, Span, cut, line_width, shorten, wrap_ranges
 from kvchat.tui.chat_state import SessionView, title_of
 from kvchat.tui.figures import token_count
@@ -31,6 +36,11 @@ class AskBranch:
         self._reply: Reply | None = None
         self._position = 0
         self._markdown = MarkdownLines()
+        self.mean_logprob: float | None = None
+        """Of the tokens of the ended answer, natural logarithm; None until it was asked for."""
+        self._has_asked_logprob = False
+        self.num_own_blocks = 0
+        """Blocks of all layers that no other session holds."""
 
     def expect(self) -> None:
         """Wait for the next answer of this branch; the one it has now is an old one."""
@@ -47,6 +57,7 @@ class AskBranch:
         self._reply, self._position = None, 0
         self._markdown = MarkdownLines()
         self.difference = None
+        self.mean_logprob, self._has_asked_logprob = None, False
         self.label = None
         self.scroll, self.is_following = 0, True
 
@@ -78,20 +89,47 @@ class AskBranch:
             self.difference = None
         return bool(piece)
 
-    def head(self, number: int, width: int, is_chosen: bool, glyphs: Glyphs) -> Line:
-        """Return the header of its column, at most `width` cells wide."""
+    @property
+    def wants_logprob(self) -> bool:
+        """Whether the answer has ended and nobody has looked at its tokens yet."""
+        reply = self.reply
+        return reply is not None and reply.is_finished and not self._has_asked_logprob
+
+    async def read_logprob(self) -> None:
+        """Read how likely the model found what it said, from the store."""
+        reply = self.reply
+        self._has_asked_logprob = True
+        if reply is None:
+            return
+        with suppress(KVChatError):  # a session that was deleted meanwhile has no tokens
+            tokens = await asyncio.to_thread(self.view.session.tokens, reply.message_id)
+            known = [token.logprob for token in tokens if token.logprob is not None]
+            if known and reply is self.reply:
+                self.mean_logprob = sum(known) / len(known)
+
+    def head(
+        self, number: int, width: int, is_chosen: bool, glyphs: Glyphs, *, is_shared: bool = False
+    ) -> Line:
+        """Return the header of its column, at most `width` cells wide.
+
+        is_shared  whether another column has the same title, so that it takes a number or label
+        """
         session = self.view.session
-        figures = self._figures(glyphs)
+        title = title_of(session)
+        if is_shared:
+            title = safe_line(self.label) if self.label else f"fork {number}: {title}"
+        figures = self._figures(glyphs, max(width - 20, 16))
         hue = f"hue{session.hue_index % NUM_HUES}"
         start = f"{glyphs.bar if is_chosen else ' '}{number} {session.tag} "
         room = width - len(start) - len(figures) - 2
-        title = shorten(title_of(session), max(room, 0), glyphs.ellipsis)
+        title = shorten(title, max(room, 0), glyphs.ellipsis)
         style = f"{hue} bold" if is_chosen else hue
         line: list[Span] = [(start, style), (title, "bold" if is_chosen else "")]
         blank = width - line_width(line) - len(figures) - 1
         return (*line, (" " * max(blank, 1), ""), (figures, "dim"))
 
-    def _figures(self, glyphs: Glyphs) -> str:
+    def _figures(self, glyphs: Glyphs, width: int) -> str:
+        """Return the figures that fit, what matters least left out first."""
         reply = self.reply
         if reply is None:
             return "waits in line" if self.view.is_running else "not asked yet"
@@ -99,13 +137,30 @@ class AskBranch:
         if self.is_running and not reply.num_generated_tokens:
             state = glyphs.waiting
         parts = [f"{state} {token_count(reply.num_generated_tokens)} tok"]
-        if reply.decode_tokens_per_second:
-            parts.append(f"{reply.decode_tokens_per_second:.1f} tok/s")
         if reply.finish_reason == "cancelled":
             parts.append("interrupted")
         if self.label:
             parts.append(f"{glyphs.star} {shorten(safe_line(self.label), 16, glyphs.ellipsis)}")
-        return f" {glyphs.dot} ".join(parts)
+        if self.num_own_blocks:
+            parts.append(f"+{token_count(self.num_own_blocks)} blk")
+        if self.mean_logprob is not None:
+            parts.append(f"{self.mean_logprob:.2f}/tok")
+        if reply.decode_tokens_per_second:
+            parts.append(f"{reply.decode_tokens_per_second:.1f} tok/s")
+        joint = f" {glyphs.dot} "
+        while len(parts) > 1 and cell_len(joint.join(parts)) > width:
+            parts.pop()
+        return joint.join(parts)
+
+    def detail(self, width: int, glyphs: Glyphs) -> Line:
+        """Return the row below the answer, with the figures a narrow header has no room for."""
+        parts = []
+        if self.mean_logprob is not None:
+            parts.append(f"logprob {self.mean_logprob:.2f}/tok")
+        if self.reply is not None and self.reply.decode_tokens_per_second:
+            parts.append(f"{self.reply.decode_tokens_per_second:.1f} tok/s")
+        text = f" {glyphs.dot} ".join(parts)
+        return ((shorten(text, max(width, 1), glyphs.ellipsis), "dim"),)
 
     def lines(self, width: int, glyphs: Glyphs) -> list[Line]:
         """Return all lines of the answer at this width."""

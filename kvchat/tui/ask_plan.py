@@ -61,5 +61,16 @@ def plan_for(
     return AskPlan(len(tables), shared, shared * size, each * len(tables), waiting)
 
 
+def own_blocks(view: "PoolView | None") -> dict[str, int]:
+    """Return for each session how many of its blocks nobody else holds."""
+    if view is None:
+        return {}
+    counts = view.ref_counts
+    return {
+        each.session_id: sum(block >= 0 and counts[block] == 1 for block in each.table)
+        for each in view.sequences
+    }
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' if count != 1 else ''}"

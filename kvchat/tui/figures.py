@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kvchat.kv.pool_view import PoolView
     from kvchat.runtime import RuntimeStatus
     from kvchat.session.session import Session
+    from kvchat.session.session_state import SessionStats
 
 
 def token_count(count: int) -> str:
@@ -18,9 +19,10 @@ def token_count(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
-def session_figures(session: "Session", status: "RuntimeStatus") -> tuple[str, ...]:
+def session_figures(
+    session: "Session", stats: "SessionStats", status: "RuntimeStatus"
+) -> tuple[str, ...]:
     """Return what the status line says about a session, the most important first."""
-    stats = session.stats()
     limit = status.context_tokens
     figures: list[str] = []
     count = token_count(stats.num_tokens)

@@ -16,7 +16,6 @@ from kvchat.tui.cells import (
     Line,
     Span,
     cut,
-    fit,
     line_width,
     shorten,
     without_stray_joiners,
@@ -34,7 +33,9 @@ _TASK = re.compile(r"^\[([ xX])\]\s+")
 _QUOTE = re.compile(r"^ {0,3}((?:>\s?)+)(.*)$")
 _DELIMITER = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL_BREAK = re.compile(r"(?<!\\)\|")
-MAX_INDENT = 12
+MAX_INDENT = 24
+MIN_FRAME_CELLS = 12
+"""Code and tables that would have less room beside their indent begin at the left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class _Row:
     first: Line = ()
     rest: Line = ()
     cells: tuple[tuple[str, ...], ...] = ()
+    aligns: tuple[str, ...] = ()  # of the columns of a table: left, center or right
+    margin: int = 0  # cells before a table or code, so that it stands in its list item
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class _State:
     fence: _Fence | None = None
     header: str | None = None  # a line that becomes a table if a delimiter row follows
     table: tuple[tuple[str, ...], ...] = ()
+    aligns: tuple[str, ...] = ()
+    margin: int = 0  # of the table
     owes_blank: bool = False
     has_text: bool = False
 
@@ -150,12 +155,14 @@ def _advance(state: _State, line: str, glyphs: Glyphs) -> tuple[_State, list[_Ro
     if state.table:
         if "|" in line and line.strip():
             return replace(state, table=(*state.table, _table_cells(line))), []
-        closed = [_Row("table", cells=state.table)]
+        closed = [_table_row(state)]
         state = replace(state, table=())
     elif state.header is not None:
         header = _table_cells(state.header)
         if _DELIMITER.match(line) and "-" in line and len(_table_cells(line)) == len(header):
-            return replace(state, header=None, table=(header,)), []
+            margin = min(len(state.header) - len(state.header.lstrip(" ")), MAX_INDENT)
+            aligns = tuple(_align_of(cell) for cell in _table_cells(line))
+            return replace(state, header=None, table=(header,), aligns=aligns, margin=margin), []
         closed = [_text_row(state.header, glyphs)]
         state = replace(state, header=None)
     else:
@@ -168,7 +175,8 @@ def _advance(state: _State, line: str, glyphs: Glyphs) -> tuple[_State, list[_Ro
     fence = _FENCE.match(line)
     if fence is not None:
         opened = _Fence(fence[2], len(fence[1]), language_of(fence[3].split(" ")[0]))
-        top = _Row("code-top", spans=((fence[3].strip(), "code-label"),))
+        label = (fence[3].strip(), "code-label")
+        top = _Row("code-top", spans=(label,), margin=_margin_of(opened))
         return replace(state, fence=opened), [*closed, top]
     if "|" in line and len(_table_cells(line)) > 1:
         return replace(state, header=line), closed
@@ -180,22 +188,36 @@ def _advance_in_fence(
 ) -> tuple[_State, list[_Row]]:
     stripped = line.strip()
     if len(stripped) >= len(fence.marker) and not stripped.strip(fence.marker[0]):
-        return replace(state, fence=None), [_Row("code-end")]
+        return replace(state, fence=None), [_Row("code-end", margin=_margin_of(fence))]
     spans, color_state = color_line(
         _without_indent(line, fence.indent), fence.language, fence.color_state
     )
-    row = _Row("code", spans=tuple(spans))
+    row = _Row("code", spans=tuple(spans), margin=_margin_of(fence))
     return replace(state, fence=replace(fence, color_state=color_state)), [row]
 
 
 def _open_rows(state: _State, glyphs: Glyphs) -> list[_Row]:
     if state.fence is not None:
-        return [_Row("code-end")]
+        return [_Row("code-end", margin=_margin_of(state.fence))]
     if state.table:
-        return [_Row("table", cells=state.table)]
+        return [_table_row(state)]
     if state.header is not None:
         return [_text_row(state.header, glyphs)]
     return []
+
+
+def _table_row(state: _State) -> _Row:
+    return _Row("table", cells=state.table, aligns=state.aligns, margin=state.margin)
+
+
+def _align_of(cell: str) -> str:
+    if cell.endswith(":"):
+        return "center" if cell.startswith(":") else "right"
+    return "left"
+
+
+def _margin_of(fence: _Fence) -> int:
+    return min(fence.indent, MAX_INDENT)
 
 
 def _without_indent(line: str, indent: int) -> str:
@@ -211,11 +233,11 @@ def _table_cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().replace("\\|", "|") for cell in _CELL_BREAK.split(line))
 
 
-def _text_row(line: str, glyphs: Glyphs) -> _Row:
+def _text_row(line: str, glyphs: Glyphs, style: str = "") -> _Row:
     heading = _HEADING.match(line)
     if heading is not None:
-        style = "heading" if len(heading[1]) < 3 else "subheading"
-        return _Row("text", spans=tuple(inline_spans(heading[2], style)))
+        size = "heading" if len(heading[1]) < 3 else "subheading"
+        return _Row("text", spans=tuple(inline_spans(heading[2], size)))
     if _RULE.match(line):
         return _Row("rule")
     item = _ITEM.match(line)
@@ -228,10 +250,13 @@ def _text_row(line: str, glyphs: Glyphs) -> _Row:
             mark, text = f"[{task[1].lower()}]", text[task.end() :]
         rest = indent + " " * (cell_len(mark) + 1)
         first = ((indent, ""), (mark, "marker"), (" ", ""))
-        return _Row("text", tuple(inline_spans(text)), first, ((rest, ""),))
+        return _Row("text", tuple(inline_spans(text, style)), first, ((rest, ""),))
     quote = _QUOTE.match(line)
     if quote is not None:
         bar = ((f"{glyphs.quote} " * min(quote[1].count(">"), 6), "quote-bar"),)
+        if _HEADING.match(quote[2]) or _ITEM.match(quote[2]):
+            row = _text_row(quote[2], glyphs, "quote")
+            return replace(row, first=(*bar, *row.first), rest=(*bar, *row.rest))
         return _Row("text", tuple(inline_spans(quote[2], "quote")), bar, bar)
     text = line.lstrip(" ")
     indent = " " * min(len(line) - len(text), MAX_INDENT)
@@ -244,13 +269,17 @@ def _wrap(row: _Row, width: int, glyphs: Glyphs) -> list[Line]:
         return [()]
     if row.kind == "rule":
         return [((glyphs.horizontal * width, "frame"),)]
-    if row.kind == "table":
-        return _wrap_table(row, width, glyphs)
-    if row.kind.startswith("code"):
-        return _wrap_code(row, width, glyphs)
+    if row.kind == "table" or row.kind.startswith("code"):
+        wrap = _wrap_table if row.kind == "table" else _wrap_code
+        if not row.margin or width - row.margin < MIN_FRAME_CELLS:
+            return wrap(row, width, glyphs)
+        margin = (" " * row.margin, "")
+        return [(margin, *line) for line in wrap(row, width - row.margin, glyphs)]
     first, rest = row.first, row.rest
     if line_width(first) > max(width // 2, width - 8):
-        first = rest = ()
+        first = first[1:] if not first[0][0].strip() else ()  # the mark stays, its indent goes
+        first = () if line_width(first) > width // 2 else first
+        rest = ((" " * line_width(first), ""),) if first else ()
     text = "".join(part for part, _ in row.spans)
     room = width - max(line_width(first), line_width(rest))
     lines: list[Line] = []
@@ -308,7 +337,7 @@ def _wrap_table(row: _Row, width: int, glyphs: Glyphs) -> list[Line]:
     lines = []
     for index, cells in enumerate(table):
         style = "table-head" if index == 0 else ""
-        lines += _wrap_table_row(cells, widths, style, glyphs)
+        lines += _wrap_table_row(cells, widths, row.aligns, style, glyphs)
         if index == 0:
             joint = f"{glyphs.horizontal}{glyphs.cross}{glyphs.horizontal}"
             lines.append(((joint.join(glyphs.horizontal * size for size in widths), "frame"),))
@@ -331,7 +360,11 @@ def _column_widths(table: list[list[list[Span]]], room: int) -> list[int]:
 
 
 def _wrap_table_row(
-    cells: list[list[Span]], widths: list[int], style: str, glyphs: Glyphs
+    cells: list[list[Span]],
+    widths: list[int],
+    aligns: tuple[str, ...],
+    style: str,
+    glyphs: Glyphs,
 ) -> list[Line]:
     columns: list[list[list[Span]]] = []
     for cell, width in zip(cells, widths, strict=True):
@@ -344,7 +377,10 @@ def _wrap_table_row(
             if number:
                 parts.append((f" {glyphs.vertical} ", "frame"))
             spans = column[index] if index < len(column) else []
+            blank = max(width - line_width(spans), 0)
+            before = {"right": blank, "center": blank // 2}.get(aligns[number], 0)
+            parts.append((" " * before, ""))
             parts += [(part, f"{style} {own}".strip()) for part, own in spans]
-            parts.append((fit("", width - line_width(spans)), ""))
+            parts.append((" " * (blank - before), ""))
         lines.append(tuple(part for part in parts if part[0]))
     return lines

@@ -76,11 +76,14 @@ def reaches(session: "Session") -> tuple[Mapping[str, Reach], str | None, str]:
     return found, last, reach.rule
 
 
-def meter_words(session: "Session") -> str | None:
-    """Return the figure of the context meter once a window has let go of tokens, else None."""
+def meter_words(session: "Session", num_tokens: int) -> str | None:
+    """Return the figure of the context meter once a window has let go of tokens, else None.
+
+    num_tokens  of the session, which the caller knows: counting walks all messages of a long chat
+    """
     if session.window is None:
         return None
-    reach = ModelReach(session.stats().num_tokens, session.num_sink_tokens, session.window)
+    reach = ModelReach(num_tokens, session.num_sink_tokens, session.window)
     if not reach.num_dropped:
         return None
     sinks, window = token_count(reach.num_sinks), token_count(session.window)

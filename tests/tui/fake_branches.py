@@ -181,7 +181,14 @@ class FakeBranching:
         texts = self.runtime.token_texts_of(node)
         places = self.token_ranges().get(message_id, range(0))  # type: ignore[attr-defined]
         start = places.start
-        return tuple(fake_position(start + place, text) for place, text in enumerate(texts))
+        found = [fake_position(start + place, text) for place, text in enumerate(texts)]
+        if node.role == "user" and message_id not in self.runtime.scored:
+            found = [replace(each, logprob=None, alternatives=()) for each in found]
+        return tuple(found)
+
+    def score(self, message_id: str) -> tuple[FakePosition, ...]:
+        self.runtime.scored.add(message_id)
+        return self.tokens(message_id)
 
 
 class FakeAsking:

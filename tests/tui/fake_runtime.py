@@ -455,6 +455,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         self.events: deque[PoolEvent] = deque(maxlen=64)
         self.refuses: KVChatError | None = None
         self.hidden: set[str] = set()
+        self.scored: set[str] = set()
         self.asked_sampling: SamplingParams | None = None
         self.view_wanted = False
         self.group_index = 0

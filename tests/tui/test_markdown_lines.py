@@ -11,7 +11,9 @@ PARTS = [
     "> quote", "> > deeper", "```", "```python", "~~~", "def f(x): return 'a' # c", '"""', "*/",
     "| a | b |", "|---|:-:|", "| 1 | 漢字 |", "---", "", "", "   ", "👩‍👩‍👧 漢字", "a\u200d",
     "vector<int> [l](http://x) [/] [@click=x]", "\x1b[2J", "\u202eabc", "x" * 90, "**open", "\r",
-    "/* open", "a | b", "- [x] done", "e\u0301" * 4, "\t tab", "\\*no\\*", "~~s~~", "***bi***",
+    "/* open", "a | b", "- [x] done",
+    "  ```", "   | a | b |", "  |--:|---|", "> - q", "> # h", "      - deep",
+    "e\u0301" * 4, "\t tab", "\\*no\\*", "~~s~~", "***bi***",
 ]  # fmt: skip
 sources = st.lists(st.sampled_from(PARTS), max_size=14).map("\n".join)
 
@@ -97,6 +99,42 @@ def test_code_is_colored_with_what_is_open_from_the_lines_above() -> None:
     assert styles["def inside"] == "code str"
     assert styles["f"] == "code call"
     assert styles["1"] == "code number"
+
+
+def test_lists_in_lists_keep_their_depth_and_hang_below_their_marks() -> None:
+    source = "1. one two three\n   - aa bb cc dd\n     2) xx yy zz\n        more text here\n" + (
+        "                - deep"
+    )
+    assert text_of(source, 14) == [
+        "1. one two", "   three", "   • aa bb cc", "     dd", "2) xx yy zz", "more text here",
+        "• deep",
+    ]  # fmt: skip
+    assert text_of(source, 40)[-2:] == ["        more text here", " " * 16 + "• deep"]
+
+
+def test_code_and_tables_stand_in_their_list_item() -> None:
+    lines = text_of("- a\n  ```py\n  x\n  ```\n  | a | 漢字 |\n  |---|---|\n  | 1 | 2 |", 20)
+    assert lines == [
+        "• a", "  ┌─ py " + "─" * 11 + "┐", "  │ x" + " " * 14 + "│", "  └" + "─" * 16 + "┘",
+        "  a │ 漢字", "  ──┼─────", "  1 │ 2   ",
+    ]  # fmt: skip
+
+
+def test_a_frame_without_room_beside_its_indent_begins_at_the_left() -> None:
+    assert text_of("        ```\n        x\n        ```", 14)[0] == "┌" + "─" * 12 + "┐"
+
+
+def test_a_table_puts_its_columns_where_the_rule_below_the_head_says() -> None:
+    lines = text_of("| name | 名 | n |\n|:--|:-:|--:|\n| a | 漢字漢 | 1 |\n| b | x | 23 |", 40)
+    assert lines[2:] == ["a    │ 漢字漢 │  1", "b    │   x    │ 23"]
+
+
+def test_a_quote_holds_quotes_lists_and_headings() -> None:
+    source = "> one\n> > two three four five\n> - item\n>   - inner aa bb cc\n> # Head"
+    assert text_of(source, 16) == [
+        "▎ one", "▎ ▎ two three", "▎ ▎ four five", "▎ • item", "▎   • inner aa", "▎     bb cc",
+        "▎ Head",
+    ]  # fmt: skip
 
 
 def test_a_table_is_aligned_and_its_rows_wrap() -> None:

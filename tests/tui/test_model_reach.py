@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from driver import say, wait_for_text  # type: ignore[import-not-found]
 
 from kvchat.errors import ContextTooLong
@@ -100,3 +101,30 @@ async def test_a_nearly_full_context_is_told_once_and_a_full_one_offers_a_choice
 
     assert runtime.open_sessions[0].window == 1536
     assert runtime.open_sessions[0].messages[-1].text == "after"
+
+
+async def test_the_tokens_of_a_windowed_chat_are_counted_once_for_a_status_line(
+    make_app: Make, make_runtime: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = make_runtime(["answer one two"] * 4)
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 40)) as pilot:
+        await settle(pilot)
+        session = runtime.open_sessions[0]
+        session.set_window(9, 4)
+        await fill(pilot, runtime, settle, 4)
+        counted: list[str] = []
+        real = session.stats
+
+        def counting() -> Any:
+            counted.append(session.id)
+            return real()
+
+        monkeypatch.setattr(session, "stats", counting)
+        app.chat.draw_status()
+        text = await settle(pilot)
+        counted.clear()
+        app.chat.draw_status()
+
+    assert "sees 4 + 9 of 28" in text
+    assert len(counted) == 1

@@ -1,7 +1,8 @@
 """AlternativesScreen: the tokens of a message, and what the model could have said at each.
 
 Taking another token makes a version of the reply with the same tokens before it. A preview lets
-short forks go on from the first three; they are deleted as soon as they have said enough.
+short forks go on from the first three; they are deleted as soon as they have said enough. Of text
+that the model did not generate nothing was kept: what reading it again costs is said first.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ class AlternativesScreen(ViewScreen):
         self._text: TokenText | None = None
         self._others: list[tuple[int, tuple[int, ...]]] = []
         self._is_read = False
+        self._num_to_read = 0
+        self._is_scoring = False
         self._cursor = 0
         self._choice = 0
         self._has_heat = False
@@ -63,6 +66,7 @@ class AlternativesScreen(ViewScreen):
         session, message = self._view.session, self._message
         try:
             self._tokens = await asyncio.to_thread(session.tokens, message.id)
+            self._num_to_read = await asyncio.to_thread(self._scoring_cost)
             siblings = await asyncio.to_thread(session.siblings, message.id)
             for number, other in enumerate(siblings[:MAX_SIBLINGS], start=1):
                 if other != message.id:
@@ -73,8 +77,37 @@ class AlternativesScreen(ViewScreen):
         self._text = TokenText(self._tokens, self.app.glyphs)
         self._is_read = True
         self._choose_taken()
-        if self._tokens and not any(token.alternatives for token in self._tokens):
-            self.notice("What else could stand here was not kept for this text.")
+        self.update_view()
+
+    def _scoring_cost(self) -> int:
+        """Return how many tokens `Session.score` reads, 0 when all is known; may wait."""
+        missing = [each.position for each in self._tokens if each.logprob is None and each.position]
+        if not missing:
+            return 0
+        resident = self._view.session.resume_cost().num_resident_tokens
+        return self._tokens[-1].position + 1 - min(resident, missing[0] - 1)
+
+    def score(self) -> None:
+        """Compute what else could stand in a text whose probabilities nobody kept."""
+        if self._is_scoring:
+            return
+        if not self._num_to_read:
+            self.notice("All that can be known of these tokens is shown.")
+            return
+        self._is_scoring = True
+        self.run_worker(self._score())
+
+    async def _score(self) -> None:
+        try:
+            tokens = await asyncio.to_thread(self._view.session.score, self._message.id)
+        except KVChatError as error:
+            self.notice(error.sentence, "error")
+        else:
+            self._tokens, self._num_to_read = tokens, 0
+            self._text = TokenText(tokens, self.app.glyphs)
+            self._choose_taken()
+        finally:
+            self._is_scoring = False
         self.update_view()
 
     # -- keys ------------------------------------------------------------------------------
@@ -138,7 +171,10 @@ class AlternativesScreen(ViewScreen):
         self._has_heat = not self._has_heat
 
     def take(self) -> None:
-        """Make a version of the reply that goes on with the chosen token."""
+        """Make a version of the reply that goes on with the chosen token; first compute them."""
+        if not self.choices and self._num_to_read:
+            self.score()
+            return
         choice = self._chosen()
         session = self._view.session
         reply = session.regenerate(
@@ -158,7 +194,7 @@ class AlternativesScreen(ViewScreen):
         if self._message.role != "assistant":
             raise InvalidArgument("Only a reply can go on from another token.")
         if not self.choices:
-            raise InvalidArgument("What else could stand here was not kept for this text.")
+            raise InvalidArgument("What else could stand here is not known.")
         return self.choices[self._choice]
 
     def preview(self) -> None:
@@ -229,7 +265,12 @@ class AlternativesScreen(ViewScreen):
         return ((fit(left, width - len(right), self.app.glyphs.ellipsis), "bold"), (right, "dim"))
 
     def status_line(self) -> Line:
-        """Return what taking the chosen token would do."""
+        """Return what computing would cost, or what taking the chosen token would do."""
+        if self._is_scoring:
+            return ((f" reading {token_count(self._num_to_read)} tokens…", "dim"),)
+        if self._num_to_read:
+            count = token_count(self._num_to_read)
+            return ((f" not kept for this text: s reads {count} tokens to know them", "accent"),)
         if not self.choices or self._message.role != "assistant":
             return ()
         choice = self.choices[self._choice]
@@ -283,7 +324,9 @@ class AlternativesScreen(ViewScreen):
                 text = shorten(f"      {safe_line(preview)}", width, self.app.glyphs.ellipsis)
                 lines.append(((text, "dim italic"),))
         if not self.choices:
-            lines.append(((shorten("   not kept for this text", width), "dim"),))
+            is_first = self.position is not None and not self.position.position
+            words = "nothing stands before it" if is_first else "not kept for this text"
+            lines.append(((shorten(f"   {words}", width), "dim"),))
         elif self.position is not None and self.position.token_id not in [
             choice.token_id for choice in self.choices
         ]:

@@ -17,9 +17,9 @@ from textual.widgets import Static
 
 from kvchat.errors import KVChatError
 from kvchat.tui.ask_branch import AskBranch
-from kvchat.tui.ask_plan import plan_for
+from kvchat.tui.ask_plan import own_blocks, plan_for
 from kvchat.tui.cells import Line, Span, fit, line_width, shorten
-from kvchat.tui.chat_state import SessionView
+from kvchat.tui.chat_state import SessionView, title_of
 from kvchat.tui.command import Where
 from kvchat.tui.reply_feed import DRAIN_SECONDS
 from kvchat.tui.safe import safe, safe_line
@@ -134,7 +134,7 @@ class AskScreen(ViewScreen):
                 branch = AskBranch(view, is_fresh=True)
                 branch.expect_again(reply)
                 self.branches.append(branch)
-                view.session.rename(f"{safe_line(text)[:40]} {len(self.branches)}")
+                view.session.rename(f"{len(self.branches)}. {safe_line(text)[:40]}")
         else:
             idle = [branch for branch in self.branches if not branch.view.is_running]
             for branch in self.branches:
@@ -150,8 +150,12 @@ class AskScreen(ViewScreen):
 
     def drain(self) -> None:
         """Show what the branches said since the last time."""
+        own = own_blocks(self._runtime.pool_view())
         for branch in self.branches:
             branch.drain()
+            branch.num_own_blocks = own.get(branch.view.session.id, branch.num_own_blocks)
+            if branch.wants_logprob:
+                self.run_worker(branch.read_logprob())
         self.update_view()
 
     @property
@@ -345,7 +349,7 @@ class AskScreen(ViewScreen):
     def _answer_rows(self) -> int:
         width, height = self.body.size
         if self._is_wide(width):
-            return max(height - 1, 1)
+            return max(height - 2, 1)
         return max(height // max(len(self._shown(width, height)), 1) - 2, 1)
 
     def _shown(self, width: int, height: int) -> list[int]:
@@ -364,9 +368,11 @@ class AskScreen(ViewScreen):
         columns = []
         for index, cells in zip(shown, widths, strict=True):
             branch = self.branches[index]
-            head = branch.head(index + 1, cells, index == self._chosen, glyphs)
-            body = branch.window(cells - 4, height - 1, glyphs)
-            columns.append([head, *(((("   "), ""), *line) for line in body)])
+            head = self._head(index, cells)
+            body = branch.window(cells - 4, height - 2, glyphs)
+            column: list[Line] = [head, *(((("   "), ""), *line) for line in body)]
+            column += [()] * (height - 1 - len(column))
+            columns.append([*column, (("   ", ""), *branch.detail(cells - 4, glyphs))])
         lines: list[Line] = []
         for row in range(height):
             parts: list[Span] = []
@@ -378,6 +384,14 @@ class AskScreen(ViewScreen):
             lines.append(tuple(parts))
         return lines
 
+    def _head(self, index: int, width: int) -> Line:
+        """Return the header of a column; where titles are the same it says which one it is."""
+        branch = self.branches[index]
+        titles = [title_of(each.view.session) for each in self.branches]
+        is_shared = titles.count(titles[index]) > 1
+        is_chosen = index == self._chosen
+        return branch.head(index + 1, width, is_chosen, self.app.glyphs, is_shared=is_shared)
+
     def _stacked(self, width: int, height: int) -> list[Line]:
         shown = self._shown(width, height)
         glyphs = self.app.glyphs
@@ -385,7 +399,7 @@ class AskScreen(ViewScreen):
         lines: list[Line] = []
         for index in shown:
             branch = self.branches[index]
-            part: list[Line] = [branch.head(index + 1, width, index == self._chosen, glyphs)]
+            part: list[Line] = [self._head(index, width)]
             part += [(("   ", ""), *line) for line in branch.window(width - 4, rows - 2, glyphs)]
             lines += part + [()] * (rows - len(part))
         return lines

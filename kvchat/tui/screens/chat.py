@@ -440,8 +440,9 @@ class ChatScreen(Screen[None]):
         self.status.show(Status(state, style, notice, notice_style, self._figures(view, status)))
 
     def _figures(self, view: SessionView, status: "RuntimeStatus") -> tuple[str, ...]:
-        figures = session_figures(view.session, status)
-        meter = meter_words(view.session)
+        stats = view.session.stats()
+        figures = session_figures(view.session, stats, status)
+        meter = meter_words(view.session, stats.num_tokens)
         return figures if meter is None else (meter, *figures[1:])
 
     def restyle(self) -> None:

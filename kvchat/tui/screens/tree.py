@@ -209,7 +209,9 @@ class TreeScreen(ViewScreen):
 
     def _mark_of(self, view: SessionView) -> str:
         mark = mark_of(view, self.app.glyphs)[0]
-        return f" {mark}" if mark else ""
+        words = f" {mark}" if mark else ""
+        count = view.session.stats().num_blocks
+        return f"{words} {count} blk" if count else words
 
     def _figures(self, row: TreeRow) -> str:
         node, glyphs = self._tree.nodes[row.message_id], self.app.glyphs

@@ -1,8 +1,12 @@
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
+
+from kvchat.runtime import ChatRuntime
+from kvchat.tui.app import KVChatApp
 
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
@@ -145,6 +149,8 @@ async def test_a_message_of_the_user_has_tokens_but_cannot_go_on(
         await settle(pilot)
         await pilot.press("alt+up", "up", "t")
         await wait_for_text(pilot, "token 1 of 2", "your message")
+        await pilot.press("right", "s")
+        await wait_for_text(pilot, "“ drop”")
         await pilot.press("enter")
         await wait_for_text(pilot, "Only a reply can go on from another token.")
 
@@ -178,3 +184,43 @@ async def test_any_size_of_the_view_is_drawn_exactly(
         text = await settle(pilot)
 
     assert not any(ord(char) < 32 and char != "\n" for char in text)
+
+
+@pytest.mark.parametrize("key", ["s", "enter"])
+async def test_text_that_nobody_drew_says_its_cost_and_is_computed_when_asked(
+    key: str, make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["one two", "three"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for line in ("hello", "and now this"):
+            await say(pilot, line)
+            runtime.finish_all()
+            await settle(pilot)
+        await pilot.press("alt+up", "up", "t")
+        # three tokens of the question, and the last one before them, from which the first follows
+        before = await wait_for_text(pilot, "not kept for this text: s reads 4 tokens")
+        computed = set(runtime.scored)
+        await pilot.press(key)
+        after = await wait_for_text(pilot, "“ drop”")
+
+    assert computed == set() and "“ drop”" not in before
+    assert "not kept" not in after and "your message" in after
+
+
+async def test_a_real_message_of_the_user_shows_ten_alternatives(tiny_model: Path) -> None:
+    with ChatRuntime(tiny_model, save=False, sampling={"max_tokens": 4}) as runtime:
+        app = KVChatApp(runtime)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await wait_until(pilot, lambda: app.chat.view is not None)
+            await say(pilot, "go home")
+            (session,) = runtime.sessions()
+            await wait_until(pilot, lambda: session.reply and session.reply.is_finished)
+            await pilot.press("alt+up", "up", "t")
+            before = await wait_for_text(pilot, "s reads ")
+            count = len(session.tokens(session.messages[0].id))
+            await pilot.press("right", "s")
+            text = await wait_for_text(pilot, "▸ 1", " 0  “")
+
+    assert f"s reads {count} tokens" in before
+    assert " %" not in before and text.count(" %") >= 10

@@ -51,6 +51,55 @@ async def test_answers_stream_beside_or_below_each_other(
     assert [reply.text for reply in replies] == ["alpha one two", "beta one two", "gamma one two"]
 
 
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_an_ended_answer_says_its_mean_logprob_and_the_blocks_it_added(
+    size: tuple[int, int], make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["hi", "sure sure", "maybe perhaps"])
+    async with make_app(runtime).run_test(size=size) as pilot:
+        await begin(pilot, runtime, settle, "/ask 2 Give a rule.")
+        await pilot.press("enter")
+        runtime.finish_all()
+        text = await wait_for_text(pilot, "2 done", "-0.22/tok", "-1.20/tok")
+
+    for session in runtime.open_sessions[1:]:
+        own = sum(runtime.counts[block] == 1 for block in session.table)
+        assert f"✓ 2 tok · +{own} blk" in text
+
+
+async def test_columns_with_the_same_title_say_which_they_are_or_their_label(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["hi", "alpha", "beta"])
+    async with make_app(runtime).run_test(size=(120, 24)) as pilot:
+        await begin(pilot, runtime, settle, "/fork")
+        for session in runtime.open_sessions:
+            session.rename("same words")
+        await say(pilot, "/ask all first")
+        await pilot.press("enter")
+        runtime.finish_all()
+        numbered = await wait_for_text(pilot, "2 done", "fork 1: same", "fork 2: same")
+        await pilot.press("tab", "l", *"best", "enter")
+        labelled = await wait_for_text(pilot, "1 B best")
+
+    assert "fork 1: " not in labelled and "fork 2: same" in labelled
+    assert numbered.count("same words") >= 2
+
+
+async def test_forks_for_one_question_are_named_with_their_number_first(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["hi", "alpha", "beta"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await begin(pilot, runtime, settle, "/ask 2 Give a rule.")
+        await pilot.press("enter")
+        await settle(pilot)
+
+    assert [each.title for each in runtime.open_sessions[1:]] == [
+        "1. Give a rule.", "2. Give a rule.",
+    ]  # fmt: skip
+
+
 async def test_enter_makes_the_chosen_branch_the_current_one(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:

@@ -141,6 +141,20 @@ async def test_a_fork_is_made_at_any_message(
     assert "B goes on from that message of A." in text
 
 
+async def test_a_tip_says_how_many_blocks_its_chat_holds_and_no_other_line_does(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(ANSWERS)
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await grow(pilot, runtime, settle)
+        held = len(runtime.open_sessions[0].table)
+        await pilot.press("ctrl+t")
+        text = await wait_for_text(pilot, "Tree")
+
+    assert held > 0 and text.count(" blk") == 1
+    assert f" A {held} blk" in next(row for row in text.splitlines() if "right answer" in row)
+
+
 async def test_a_running_reply_has_its_mark_in_the_tree(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
