@@ -477,6 +477,11 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
     def status(self) -> FakeStatus:
         return self.current
 
+    def restart(self) -> None:
+        if self.current.state != "failed":
+            raise InvalidArgument("The model is at work; there is nothing to restart.")
+        self.current = replace(self.current, state="loading", sentence="loading the model")
+
     def finish_loading(self) -> None:
         self.current = replace(self.current, state="ready", sentence="ready")
 
