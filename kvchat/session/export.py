@@ -7,11 +7,13 @@ ever holds keys and values.
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from time import gmtime, strftime
 from typing import Literal
 
 from kvchat.clean_text import clean
+from kvchat.errors import InvalidArgument
 from kvchat.session.exported_chat import ExportedChat
 from kvchat.store.rows import MessageRow
 
@@ -34,9 +36,15 @@ section { margin: 1.2rem 0; } h2 { font-size: .9rem; margin: 0; opacity: .6; }
 """
 
 
-def export_chat(chat: ExportedChat, form: ExportForm) -> str:
-    """Return a conversation in one of the three forms."""
-    return {"json": to_json, "md": to_markdown, "html": to_html}[form](chat)
+def export_chat(chat: ExportedChat, form: ExportForm, first: str | None = None) -> str:
+    """Return a conversation in one of the three forms, perhaps only from one message on."""
+    if form == "json":
+        if first is not None:
+            raise InvalidArgument("JSON holds the whole tree; export md or html from a message on.")
+        return to_json(chat)
+    if first is not None and first not in {row.id for row in chat.path}:
+        raise InvalidArgument("This message is not part of the session as it stands.")
+    return {"md": to_markdown, "html": to_html}[form](chat, first)
 
 
 def to_json(chat: ExportedChat) -> str:
@@ -65,29 +73,34 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=dict)
 
 
-def to_markdown(chat: ExportedChat) -> str:
+def to_markdown(chat: ExportedChat, first: str | None = None) -> str:
     """Return what the session shows as Markdown; a line that looks like our headings is escaped."""
     title = " ".join(chat.session.title.split()) or "New chat"
     parts = [f"# {title}"]
-    if chat.session.system is not None:
+    if chat.session.system is not None and first is None:
         parts += [HEADINGS["system"], _escaped(chat.session.system)]
-    for row in chat.path:
+    for row in _path_from(chat, first):
         parts += [HEADINGS[row.role], _escaped(row.text)]
     return "\n\n".join(parts) + "\n"
+
+
+def _path_from(chat: ExportedChat, first: str | None) -> Sequence[MessageRow]:
+    ids = [row.id for row in chat.path]
+    return chat.path[ids.index(first) if first is not None else 0 :]
 
 
 def _escaped(text: str) -> str:
     return HEADING_LINE.sub(r"\\\1\2", text.strip("\r\n"))
 
 
-def to_html(chat: ExportedChat) -> str:
+def to_html(chat: ExportedChat, first: str | None = None) -> str:
     """Return what the session shows as one HTML page that loads and runs nothing."""
     title = html.escape(clean(chat.session.title) or "New chat")
     when = strftime("%Y-%m-%d", gmtime(max(0.0, chat.session.created_at)))
     sections = []
-    if chat.session.system is not None:
+    if chat.session.system is not None and first is None:
         sections.append(("system", "System", chat.session.system))
-    sections += [(row.role, _NAMES[row.role], row.text) for row in chat.path]
+    sections += [(row.role, _NAMES[row.role], row.text) for row in _path_from(chat, first)]
     body = "\n".join(
         f'<section class="{role}"><h2>{name}</h2>'
         f'<div class="text">{html.escape(clean(text))}</div></section>'

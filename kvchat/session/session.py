@@ -125,17 +125,18 @@ class Session(Prompting):
         resident, on_disk = known.result()
         return ResumeCost(self.id, resident, on_disk, len(token_ids) - resident - on_disk)
 
-    def export(self, form: ExportForm) -> str:
+    def export(self, form: ExportForm, *, first: str | None = None) -> str:
         """Return the conversation as Markdown ("md"), HTML, or JSON for `import_session`.
 
-        JSON holds the whole tree with exact token ids, the others what the session shows. None
-        ever holds keys and values.
+        JSON holds the whole tree with exact token ids, the others what the session shows, from the
+        message `first` on. None ever holds keys and values. Raises InvalidArgument for a `first`
+        the session does not show, or with JSON.
         """
         if form not in EXPORT_FORMS:
             raise InvalidArgument(f"A chat is exported as md, json or html, not as {form!r}.")
         session_id = self.id
         chat = self._host.save(lambda database: read_chat(database, session_id)).result()
-        return export_chat(chat, form)
+        return export_chat(chat, form, first)
 
     def close(self) -> None:
         """Put the session aside: stop its reply, save what is computed, give its blocks back.

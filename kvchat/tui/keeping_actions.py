@@ -14,6 +14,7 @@ from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import title_of
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import Confirm
+from kvchat.tui.screens.text_question import TextQuestion
 from kvchat.tui.session_actions import shown_view, started_runtime
 from kvchat.untrusted import read_regular
 
@@ -30,9 +31,30 @@ def export(chat: "ChatScreen", args: str) -> None:
     """Write the session to a file: `[md|json|html] [path]`; asks before one is replaced."""
     session = shown_view(chat).session
     form, path = export_target(args, session.title)
+    _write_asking(chat, path, lambda: session.export(form))
 
+
+def export_from_here(chat: "ChatScreen", _args: str) -> None:
+    """Ask for a path, and write the message under the cursor and all below it as Markdown."""
+    session, first = shown_view(chat).session, chat.transcript.cursor
+    proposed = str(export_target("md", session.title)[1])
+
+    def answered(typed: str | None) -> None:
+        if not typed or first is None:
+            return
+        try:
+            form, path = export_target(typed, session.title)
+        except InvalidArgument as error:
+            chat.notice(error.sentence, "error")
+            return
+        _write_asking(chat, path, lambda: session.export(form, first=first))
+
+    chat.app.push_screen(TextQuestion("Write from here on to", proposed), answered)
+
+
+def _write_asking(chat: "ChatScreen", path: Path, text: Callable[[], str]) -> None:
     async def write() -> None:
-        if await _done(chat, lambda: _write(path, session.export(form))) is not None:
+        if await _done(chat, lambda: _write(path, text())) is not None:
             chat.notice(f"Wrote {safe_line(str(path))}.", seconds=8)
 
     def answered(agreed: bool | None) -> None:

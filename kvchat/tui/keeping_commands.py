@@ -8,6 +8,8 @@ KEEPING_COMMANDS: tuple[Command, ...] = (
     Command("session.export", "Write this session to a file", keeping.export, slash="export",
             args="[md|json|html] [PATH]", complete=path_after(*keeping.FORMS),
             help="json holds the whole tree with exact token ids, for /import."),
+    Command("message.export", "Write it and all below it to a file", keeping.export_from_here,
+            keys=("x",), where="message", in_palette=False),
     Command("session.import", "Make a session of a file", keeping.import_file, slash="import",
             args="PATH", complete=path_after()),
     Command("session.save", "Write this session's memory to disk now", keeping.save,

@@ -183,6 +183,20 @@ def test_a_reply_that_streams_is_exported_as_one_that_was_interrupted() -> None:
     assert import_text(text).messages[0].state == "interrupted"
 
 
+def test_a_message_and_all_below_it_are_exported_without_what_is_before() -> None:
+    chat = plain_chat("one", "two", "three", system="Be kind.")
+    middle = chat.path[1].id
+
+    text = export_chat(chat, "md", middle)
+
+    assert text == "# A title\n\n## Assistant\n\ntwo\n\n## User\n\nthree\n"
+    assert ">one<" not in export_chat(chat, "html", middle)
+    with pytest.raises(InvalidArgument, match="whole tree"):
+        export_chat(chat, "json", middle)
+    with pytest.raises(InvalidArgument, match="not part of the session"):
+        export_chat(chat, "md", "nobody")
+
+
 def test_only_three_forms_are_known() -> None:
     with pytest.raises(KeyError):
         export_chat(plain_chat("x"), "pdf")  # type: ignore[arg-type]

@@ -183,8 +183,12 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
     def set_sampling(self, params: SamplingParams) -> None:
         self.sampling = params
 
-    def export(self, form: str) -> str:
-        return f"# {self.title}\n\n" + "\n\n".join(message.text for message in self.messages)
+    def export(self, form: str, *, first: str | None = None) -> str:
+        if form == "json" and first is not None:
+            raise InvalidArgument("JSON holds the whole tree.")
+        path = self.path()
+        shown = self.messages[path.index(first) if first else 0 :]
+        return f"# {self.title}\n\n" + "\n\n".join(message.text for message in shown)
 
     def set_system(self, text: str | None) -> FakeRewindPlan:
         self.system = text

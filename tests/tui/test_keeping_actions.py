@@ -77,6 +77,29 @@ async def test_a_chat_is_written_and_an_old_file_is_replaced_only_after_asking(
     assert kept == "precious"
 
 
+async def test_x_on_a_message_writes_it_and_what_follows_after_asking_for_the_path(
+    make_app: Make, make_runtime: Make, here: Path
+) -> None:
+    runtime = make_runtime(["first answer", "second answer"])
+    async with make_app(runtime).run_test(size=(100, 24)) as pilot:
+        await used(pilot, runtime)
+        await say(pilot, "more")
+        runtime.finish_all()
+        await wait_for_text(pilot, "second answer")
+        await pilot.press("alt+up", "up", "x")
+        await wait_for_text(pilot, "Write from here on to", "go.md")
+        await pilot.press("enter")
+        await wait_for_text(pilot, "Wrote go.md.")
+        written = (here / "go.md").read_text()
+        (here / "go.md").write_text("precious")
+        await pilot.press("x", "enter")
+        await wait_for_text(pilot, "Replace go.md?")
+        await pilot.press("escape")
+
+    assert written == "# go\n\nmore\n\nsecond answer"
+    assert (here / "go.md").read_text() == "precious"
+
+
 async def test_a_folder_that_is_not_there_is_one_sentence(
     make_app: Make, make_runtime: Make
 ) -> None:

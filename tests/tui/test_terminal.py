@@ -1,29 +1,18 @@
 import os
-import pty
 import random
-import select
 import signal
 import subprocess
 import sys
 import termios
 import threading
-import time
-from pathlib import Path
 
 import pytest
+from pty_box import FAKE_APP, Box  # type: ignore[import-not-found]
 from textual import events
 from textual._xterm_parser import XTermParser
 
 from kvchat.tui import terminal
 from kvchat.tui.terminal import repair_input
-
-CHILD = """
-import sys
-sys.path.insert(0, {path!r})
-from fake_runtime import FakeRuntime
-from kvchat.tui.app import run
-sys.exit(run(FakeRuntime))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -62,54 +51,9 @@ def test_damaged_input_never_raises() -> None:
         list(XTermParser().feed("".join(numbers.choices(parts, k=numbers.randint(1, 24)))))
 
 
-class Box:
-    """The app under a terminal of its own."""
-
-    def __init__(self) -> None:
-        self.master, slave = pty.openpty()
-        self.before = termios.tcgetattr(slave)
-        self.output = b""
-        code = CHILD.format(path=str(Path(__file__).parent))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-        self.child = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-            start_new_session=True,
-        )
-        self.slave = slave
-
-    def read_until(self, wanted: bytes) -> None:
-        deadline = time.monotonic() + 30
-        while wanted not in self.output and time.monotonic() < deadline:
-            self.read(0.2)
-        assert wanted in self.output, self.output[-2000:]
-
-    def read(self, seconds: float) -> None:
-        if select.select([self.master], [], [], seconds)[0]:
-            self.output += os.read(self.master, 65_536)
-
-    def end(self) -> int:
-        deadline = time.monotonic() + 30
-        while self.child.poll() is None and time.monotonic() < deadline:
-            self.read(0.05)
-        self.read(0)
-        assert self.child.returncode is not None
-        return self.child.returncode
-
-    def close(self) -> None:
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_gives_the_terminal_back(number: signal.Signals) -> None:
-    box = Box()
+    box = Box(FAKE_APP)
     try:
         box.read_until(b"ready")
         os.write(box.master, b"\xff\xfe\xc3(typed")

@@ -150,6 +150,24 @@ async def test_only_messages_in_view_are_measured(
     assert "message 0 message 0" in top
 
 
+async def test_opening_ten_thousand_messages_makes_about_two_screens_of_lines(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime()
+    app = make_app(runtime)
+    session = runtime.new_session("long")
+    for number in range(10_000):
+        role = ("user", "assistant")[number % 2]
+        session.tip = runtime.add(role, f"message {number} " * 12, session.tip)
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await settle(pilot)
+        entries = app.chat.transcript.entries
+        made = [entry.height(80) for entry in entries if entry.is_measured]
+
+    assert "message 9999" in text and len(entries) == 10_000
+    assert 0 < sum(made) <= 2 * 24 + max(made)
+
+
 async def test_reading_upwards_reaches_every_message_without_jumps(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
