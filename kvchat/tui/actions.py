@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kvchat.tui.figures import stats_lines
 from kvchat.tui.message_actions import copy_exact, rewind, start_cursor
 from kvchat.tui.prompt_actions import clear_prompt, run_command
-from kvchat.tui.screens.help import Help, help_lines
+from kvchat.tui.screens.help import Help, help_lines, topic_lines
 from kvchat.tui.screens.picker import Choice, Picker
 from kvchat.tui.session_actions import shown_view, started_runtime
 
@@ -160,6 +160,15 @@ def open_palette(chat: "ChatScreen", _args: str) -> None:
 def show_help(chat: "ChatScreen", _args: str) -> None:
     """Show every key and command."""
     chat.app.push_screen(Help("Help", help_lines(chat.app.registry)))
+
+
+def help_on(chat: "ChatScreen", args: str) -> None:
+    """Show every key and command, or those of a topic."""
+    if args:
+        lines = topic_lines(chat.app.registry, args)
+        chat.app.push_screen(Help(f"Help on {args[:40]}", lines))
+    else:
+        show_help(chat, "")
 
 
 def show_stats(chat: "ChatScreen", _args: str) -> None:

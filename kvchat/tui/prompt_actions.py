@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.attachments import fenced, read_attachment
+from kvchat.tui.clipboard import read_text
 from kvchat.tui.external_editor import edited
 from kvchat.tui.screens.history_search import HistorySearch
+from kvchat.tui.widgets.prompt import MAX_PASTE_CHARACTERS
 
 if TYPE_CHECKING:
     from kvchat.tui.command import Command
@@ -127,6 +129,18 @@ def attach(chat: "ChatScreen", args: str) -> None:
 def _attach(chat: "ChatScreen", path: str, length: int) -> None:
     name, text = read_attachment(path)
     chat.prompt.insert_chip(fenced(name, text), f"file {name}", length)
+
+
+def paste(chat: "ChatScreen", _args: str) -> None:
+    """Put the clipboard's text into the prompt, as a chip."""
+
+    async def read() -> None:
+        try:
+            chat.prompt.insert_chip(await read_text(MAX_PASTE_CHARACTERS), "paste")
+        except KVChatError as error:
+            chat.notice(error.sentence, "error")
+
+    chat.run_worker(read())
 
 
 def expand_paste(chat: "ChatScreen", _args: str) -> None:

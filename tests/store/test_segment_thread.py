@@ -15,6 +15,7 @@ from threading import Event
 import pytest
 
 from kvchat import errors
+from kvchat.errors import ModelError
 from kvchat.kv.segments import FetchedBlocks, FoundBlocks, Segment
 from kvchat.store.manifest import read_manifest
 from kvchat.store.segment_folder import SegmentFolder, installation_id, installation_secret
@@ -23,7 +24,7 @@ from kvchat.store.store_thread import StoreThread
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.store.segment_workload import make_segment, open_threads  # needs the path
+from tests.store.segment_workload import LAYOUT, make_segment, open_threads  # needs the path
 
 WORKLOAD = Path(__file__).with_name("segment_workload.py")
 
@@ -461,3 +462,15 @@ def test_a_process_killed_at_every_point_leaves_files_and_rows_that_agree(
     status, acknowledged = killed_run(tmp_path, hit, hit)
     assert status in (-signal.SIGKILL, 0)
     check_what_is_left(tmp_path, hit, acknowledged, is_over=len(acknowledged) == 6)
+
+
+def test_another_engine_with_the_same_layout_goes_on_and_any_other_is_refused(
+    threads: Threads,
+) -> None:
+    segment = make_segment(1)
+    assert threads.save("a", segment)
+    threads.segments.open(LAYOUT)
+    assert is_back(threads, segment)
+    with pytest.raises(ModelError, match="quit and start kvchat again"):
+        threads.segments.open(replace(LAYOUT, model_digest="other"))
+    assert is_back(threads, segment)

@@ -8,7 +8,7 @@ from kvchat.errors import InvalidArgument
 from kvchat.tui.command import NEVER_BOUND, display_key
 from kvchat.tui.commands import COMMANDS, Registry
 from kvchat.tui.prompt_actions import run_command
-from kvchat.tui.screens.help import help_lines
+from kvchat.tui.screens.help import help_lines, topic_lines
 
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
@@ -150,3 +150,12 @@ async def test_each_command_runs_in_a_used_chat(
 
 def test_no_line_of_the_help_about_blocks_is_wider_than_a_small_screen() -> None:
     assert max(map(len, help_lines(Registry())[-8:])) <= 74
+
+
+def test_help_on_a_topic_names_its_commands_and_refuses_what_it_does_not_know() -> None:
+    registry = Registry()
+    assert topic_lines(registry, "/branch")[0] == "/fork [title]"
+    keys = "\n".join(topic_lines(registry, "clipboard"))
+    assert "/paste" in keys and "/fork" not in keys
+    with pytest.raises(InvalidArgument, match="no help on “zzz”"):
+        topic_lines(registry, "zzz")

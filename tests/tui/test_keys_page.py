@@ -31,4 +31,4 @@ def test_the_page_shows_changed_keys() -> None:
     registry = Registry({"view.blocks": ["f8"], "app.help": []})
     page = keys_page(registry)
     assert "| `f8` | Block panel, whole screen, off |" in page
-    assert "| `app.help` |" not in page and "`/help`" in page
+    assert "| `app.help` |" not in page and "`/help [topic]`" in page

@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from kvchat.errors import InvalidArgument
 from kvchat.tui.cells import fit
 from kvchat.tui.safe import safe
 
@@ -59,6 +60,33 @@ def help_lines(registry: "Registry") -> list[str]:
         "  _       let go of by a window    =  only on disk    ?  to be computed",
         "  used + cached + free is always the whole pool.",
     ]
+    return lines[1:]
+
+
+def topic_lines(registry: "Registry", topic: str) -> list[str]:
+    """Return what help has on a topic: a command's name, a key, or words of what it does.
+
+    Raises InvalidArgument where it has nothing.
+    """
+    wanted = topic.strip().removeprefix("/").lower()
+    found = [each for each in registry.commands if wanted in (each.slash, *each.aliases, each.id)]
+    found = found or [
+        each
+        for each in registry.commands
+        if wanted in f"{each.id} {each.slash} {each.key_text} {each.title} {each.help}".lower()
+    ]
+    if not found:
+        raise InvalidArgument(f"There is no help on “{topic[:40]}”; /help shows everything.")
+    lines: list[str] = []
+    for command in found:
+        name = f"/{command.slash} {command.args}".strip() if command.slash else command.id
+        lines += ["", name, "", f"  {command.title}"]
+        if command.help:
+            lines.append(f"  {command.help}")
+        if command.aliases:
+            lines.append("  also " + ", ".join(f"/{alias}" for alias in command.aliases))
+        if command.key_text:
+            lines.append(f"  key {command.key_text}")
     return lines[1:]
 
 
