@@ -56,7 +56,10 @@ class PromptRows(Transactions):
         )
 
     def return_waiting_prompts(self, session_id: str | None = None) -> None:
-        """Move waiting prompts, of one session or of all, in front of the draft, and none waits."""
+        """Move waiting prompts, of one session or of all, in front of the draft, and none waits.
+
+        They are remembered as well: whatever is sent next empties the draft.
+        """
         query = "SELECT session_id, text FROM waiting_prompts WHERE session_id = ? ORDER BY number"
         values: tuple[str, ...] = () if session_id is None else (session_id,)
         if session_id is None:
@@ -74,17 +77,13 @@ class PromptRows(Transactions):
                 draft = draft_with(parts, draft)
                 connection.execute("UPDATE sessions SET draft = ? WHERE id = ?", (draft, name))
                 connection.execute("DELETE FROM waiting_prompts WHERE session_id = ?", (name,))
+                for text in parts:
+                    _remember(connection, text)
 
     def remember_prompt(self, text: str) -> None:
         """Keep a prompt that was cleared without being sent."""
         with self.transaction() as connection:
-            connection.execute("INSERT INTO prompt_history (text) VALUES (?)", (storable(text),))
-            connection.execute(
-                "DELETE FROM prompt_history WHERE text IS NOT NULL AND number <= ("
-                " SELECT number FROM prompt_history WHERE text IS NOT NULL"
-                " ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                (MAX_REMEMBERED,),
-            )
+            _remember(connection, text)
 
     def recent_prompts(self, limit: int) -> list[str]:
         """Return the last prompts, sent or remembered, newest last and each text once."""
@@ -114,4 +113,14 @@ def remove_first_waiting(connection: sqlite3.Connection, session_id: str) -> Non
         "DELETE FROM waiting_prompts WHERE number ="
         " (SELECT min(number) FROM waiting_prompts WHERE session_id = ?)",
         (session_id,),
+    )
+
+
+def _remember(connection: sqlite3.Connection, text: str) -> None:
+    connection.execute("INSERT INTO prompt_history (text) VALUES (?)", (storable(text),))
+    connection.execute(
+        "DELETE FROM prompt_history WHERE text IS NOT NULL AND number <= ("
+        " SELECT number FROM prompt_history WHERE text IS NOT NULL"
+        " ORDER BY number DESC LIMIT 1 OFFSET ?)",
+        (MAX_REMEMBERED,),
     )

@@ -20,6 +20,7 @@ class TrashRows(SearchRows):
     def purge(self) -> Purged:
         """Erase deleted sessions, and the messages that no other session shares with them.
 
+        Prompts that were remembered without being sent go too: nobody knows from which chat.
         SQLite overwrites what is freed; the search index is made anew, since it remembers what was
         taken out of it; and the log of the database, where older pages stand, is cut to nothing.
         """
@@ -43,6 +44,7 @@ class TrashRows(SearchRows):
                 "DELETE FROM sessions WHERE id = ?", [(name,) for name, _ in sessions]
             )
             connection.executemany("DELETE FROM messages WHERE id = ?", [(name,) for name in going])
+            connection.execute("DELETE FROM prompt_history WHERE text IS NOT NULL")
             self.void_index(connection)
         self.cut_log()
         return Purged(len(sessions), len(going))

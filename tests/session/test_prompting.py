@@ -98,6 +98,31 @@ def test_stopping_gives_waiting_prompts_back_to_the_draft(make_runtime: MakeRunt
     assert make_runtime().sessions()[0].draft == "second\n\ntyped"
 
 
+def test_a_prompt_that_was_given_back_is_remembered_when_another_is_sent(
+    runtime: ChatRuntime,
+) -> None:
+    chat = runtime.new_session(sampling=LONG)
+    reply = chat.send("first")
+    chat.enqueue("second")
+    chat.enqueue("third")
+    chat.stop()
+    reply.wait(60)
+    chat.send("other", SHORT).wait(60)
+    assert chat.draft == ""
+    assert set(runtime.recent_prompts()) == {"first", "second", "third", "other"}
+
+
+def test_a_purge_forgets_prompts_that_were_never_sent(runtime: ChatRuntime) -> None:
+    kept, chat = runtime.new_session(), runtime.new_session(sampling=LONG)
+    kept.send("kept", SHORT).wait(60)
+    chat.send("first")
+    chat.enqueue("second")
+    chat.delete()
+    assert "second" in runtime.recent_prompts()
+    runtime.purge()
+    assert runtime.recent_prompts() == ("kept",)
+
+
 def test_rewinding_gives_waiting_prompts_back_to_the_draft(runtime: ChatRuntime) -> None:
     chat = runtime.new_session(sampling=LONG)
     chat.send("first")
