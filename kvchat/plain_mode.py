@@ -27,6 +27,7 @@ While a reply is written, Control C stops it; its text so far is kept.
 /rewind [n]     go back n turns; nothing is lost
 /undo           take back the last rewind
 /retry          answer the last message again
+/restart        start the model again after it stopped working
 /quit           leave; so does Control D
 A line that begins with two slashes is sent with one."""
 MAX_LISTED = 50
@@ -50,6 +51,7 @@ class PlainChat:
             "rewind": self._rewind,
             "undo": self._undo,
             "retry": lambda _: self._speak(self.session.regenerate()),
+            "restart": self._restart,
             "quit": self._quit,
         }
         self._commands["exit"] = self._commands["bye"] = self._commands["quit"]
@@ -141,6 +143,10 @@ class PlainChat:
     def _undo(self, _args: str) -> None:
         say("Undone." if self.session.undo() else "Nothing to undo.")
         self.tell_place()
+
+    def _restart(self, _args: str) -> None:
+        self.runtime.restart()
+        say(self.runtime.status().sentence)
 
     def _quit(self, _args: str) -> None:
         self.has_ended = True

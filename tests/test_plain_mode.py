@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from kvchat import errors
 from kvchat.plain_mode import PlainChat, talk
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
+from kvchat.session.message import MessageState
 
 
 @pytest.fixture
@@ -189,3 +191,27 @@ def test_control_c_stops_the_reply_and_a_signal_ends_with_what_was_said_stored(
     assert (said.text, second.text) == ("go", "more")
     assert stopped.text and stopped.state.name == "INTERRUPTED"
     assert ended.text and ended.state.name == "INTERRUPTED"
+
+
+def test_a_stopped_model_is_started_again(
+    chat: PlainChat, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat.take("one")
+    with monkeypatch.context() as failing:
+        failing.setattr(errors, "fault_hook", _stop_computing)
+        chat.take("two")
+        chat.runtime._engine._thread.join(60)
+    capsys.readouterr()
+    assert chat.runtime.status().state == "failed"
+    chat.take("/restart")
+    chat.take("/retry")
+    out = capsys.readouterr().out
+    assert "Loading" in out or "ready" in out
+    assert chat.session.messages[-1].state is MessageState.DONE
+    chat.take("/restart")
+    assert chat.runtime.status().state == "ready"
+
+
+def _stop_computing(point: str) -> None:
+    if point == "runner.run":
+        raise SystemExit
