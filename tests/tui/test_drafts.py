@@ -48,6 +48,25 @@ async def test_a_draft_is_there_again_after_a_restart_and_sending_empties_it(
     assert runtime.open_sessions[0].messages[2].text == "later"
 
 
+async def test_a_command_that_shows_another_chat_is_no_draft_of_the_one_it_leaves(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime(["ok"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        app = await started(pilot)
+        await say(pilot, "first")
+        runtime.finish_all()
+        await pilot.press(*"/fork")
+        await wait_until(pilot, lambda: runtime.open_sessions[0].draft == "/fork")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: len(runtime.open_sessions) == 2)
+        await pilot.press("alt+1")
+        left_there = app.chat.prompt.text
+
+    assert left_there == ""
+    assert runtime.open_sessions[0].draft == ""
+
+
 async def test_leaving_stores_the_draft_and_keeps_a_chat_that_has_nothing_else(
     make_app: Make, make_runtime: Make
 ) -> None:
