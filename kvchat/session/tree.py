@@ -123,17 +123,20 @@ class Tree(Branching, Alternatives):
         """
         with self._host.lock:
             self._check_open()
-            path, nodes = self._find(message_id), self._nodes()
-            node, session_id = path[-1], self.id
-            if node in nodes:
+            path = self._find(message_id)
+            node, session_id, nodes = path[-1], self.id, path[:-1]
+            is_on_path = node in self._nodes()
+            if is_on_path:
                 self._stop_and_detach()
-                nodes = path[:-1]
             tip_id = nodes[-1].id if nodes else None
             node.is_hidden = True
+            # Elsewhere the tip stays: it may be a reply whose row the store does not have yet.
             self._host.save(
-                lambda database: database.hide_message(session_id, node.id, tip_id)
+                lambda database: database.hide_message(
+                    session_id, node.id, tip_id, moves_tip=is_on_path
+                )
             ).result()
-            if nodes is not self._path:
+            if is_on_path:
                 self._stand_on(nodes)
                 self._host.rewind(self._row, path_token_ids(nodes))
 

@@ -21,12 +21,18 @@ class BranchRows(Transactions):
         with self.transaction() as connection:
             connection.execute("UPDATE messages SET label = ? WHERE id = ?", (label, message_id))
 
-    def hide_message(self, session_id: str, message_id: str, tip_id: str | None) -> None:
-        """Hide a message and all below it, and let a session stand on `tip_id`; see `undo`."""
+    def hide_message(
+        self, session_id: str, message_id: str, tip_id: str | None, *, moves_tip: bool = True
+    ) -> None:
+        """Hide a message and all below it; see `undo`.
+
+        The session stands on `tip_id` from then on, or with `moves_tip` False where it stood.
+        """
         with self.transaction() as connection:
             push_undo_tip(connection, session_id, {"shown": message_id})
             connection.execute("UPDATE messages SET is_hidden = 1 WHERE id = ?", (message_id,))
-            update_session(connection, session_id, "tip_id = ?", tip_id)
+            if moves_tip:
+                update_session(connection, session_id, "tip_id = ?", tip_id)
 
     def set_system(self, session_id: str, system: str | None) -> None:
         """Replace the system prompt of a session; `undo` brings the old one back."""

@@ -1,5 +1,6 @@
 """The family of a session: tree, labels, visits, hiding; all moves can be undone."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -125,6 +126,24 @@ def test_a_hidden_sibling_is_not_counted_and_another_session_keeps_it(
     assert other.messages[-1].id == old and old in session.tree().nodes
     say(other, "still here")
     assert session.undo() and session.siblings(new) == (old, new)
+
+
+def test_another_branch_is_hidden_while_a_reply_is_not_stored_yet(runtime: ChatRuntime) -> None:
+    session = runtime.new_session()
+    say(session, "one")
+    old = session.messages[1].id
+    session.regenerate(drawn(1)).wait(60)
+    writing = threading.Event()
+    runtime._prompts.submit(lambda: writing.wait(60))
+    try:
+        reply = session.send("two", GREEDY)
+        session.hide(old)
+        assert session.messages[-1].id == reply.message_id
+    finally:
+        writing.set()
+    reply.wait(60)
+    assert session.siblings(session.messages[1].id) == (session.messages[1].id,)
+    assert len(session.messages) == 4
 
 
 def test_hiding_the_running_reply_cancels_it(runtime: ChatRuntime) -> None:

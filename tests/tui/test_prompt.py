@@ -137,8 +137,8 @@ async def test_tab_completes_a_slash_command(
         await pilot.press("ctrl+u", *"/nonsense", "enter")
         refused = await settle(pilot)
 
-    assert "▸ /rename TITLE" in hints and "/retry" in hints
-    assert text == "/retry "
+    assert "▸ /rename TITLE" in hints and "/restart" in hints
+    assert text == "/restart"
     assert "/nonsense is no command" in refused
     assert app.chat.prompt.text == "/nonsense"
 

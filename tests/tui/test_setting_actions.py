@@ -179,7 +179,7 @@ async def test_restart_loads_the_model_again_after_it_stopped_and_the_chat_goes_
 
     with ChatRuntime(tiny_model, data_dir=tmp_path / "d", threads=1, pool_bytes=4 << 20) as runtime:
         async with make_app(runtime).run_test(size=(110, 24)) as pilot:
-            await wait_until(pilot, lambda: runtime.status().state == "ready")
+            await wait_for_text(pilot, "ready")
             await say(pilot, "/restart")
             await wait_for_text(pilot, "there is nothing to restart")
             monkeypatch.setattr(errors, "fault_hook", die)
