@@ -115,8 +115,10 @@ class EngineThread:
                     log.error("a command failed: %s", type(error).__name__)
                 future.set_exception(error)
             except BaseException:
-                # This ends the thread; whoever asked must not wait for ever.
-                future.set_exception(self._stopped())
+                # This ends the thread. Whoever asked hears of it with the others in line, when the
+                # reason is known and a restart is possible.
+                with self._lock:
+                    self._commands.appendleft(lambda _: future.set_exception(self._stopped()))
                 raise
             else:
                 future.set_result(result)

@@ -206,7 +206,7 @@ def test_a_command_that_exits_ends_the_thread_and_leaves_nobody_waiting() -> Non
 
     running = Running()
     running.thread.start()
-    with pytest.raises(EngineStopped):
+    with pytest.raises(EngineStopped, match="SystemExit"):
         running.do(leave)
     assert running.has_ended.wait(PATIENCE)
     assert running.ends[0] is not None and "SystemExit" in running.ends[0]
