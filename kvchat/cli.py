@@ -55,22 +55,9 @@ def _simulate(words: Sequence[str]) -> int:
 
 
 def _bench(words: Sequence[str]) -> int:
-    if words[:1] == ["sessions"]:
-        from kvchat.bench import sessions
+    from kvchat.bench import programs
 
-        return sessions.main(words[1:])
-    if words[:1] == ["ui"]:
-        from kvchat.bench import ui
-
-        return ui.main(words[1:])
-    if words[:1] == ["start"]:
-        from kvchat.bench import start
-
-        return start.main(words[1:])
-    if words and words[0] in ("-h", "--help"):
-        print("usage: kvchat bench {sessions,start,ui} [-h] [option ...]")
-        return 0
-    raise InvalidArgument("Say what to measure: kvchat bench sessions, start or ui.")
+    return programs.main(words)
 
 
 def _config(words: Sequence[str]) -> int:

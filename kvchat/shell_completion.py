@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kvchat.bench.programs import PROGRAMS
 from kvchat.cli_options import Parser, command_parser
 from kvchat.print_mode import write
 
@@ -23,7 +24,7 @@ SUB_WORDS = {
     "config": ("path", "edit", "check"),
     "sessions": ("ls", "rm", "export", "import", "purge"),
     "completion": ("bash", "zsh", "fish"),
-    "bench": ("sessions", "start", "ui"),
+    "bench": tuple(PROGRAMS),
 }
 
 

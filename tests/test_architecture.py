@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli_options": "device settings paths",
     "config_command": "cli_options paths print_mode settings settings_file tui",
     "settings_file": "durable_files paths settings",
-    "shell_completion": "cli_options print_mode",
+    "shell_completion": "bench cli_options print_mode",
     "session_choice": "runtime session",
     "log_output": "paths durable_files",
     "plain_mode": "runtime session clean_text session_choice",
@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, str] = {
 ONLY_FILES = {
     ("session", "engine"): {"request", "engine_thread", "sequence"},
     ("store", "kv"): {"segments"},
+    ("shell_completion", "bench"): {"programs"},
     ("bench", "tui"): {"app", "meter_driver", "message_lines", "glyphs"},
 }
 # A library -> the files that may import it.
@@ -87,13 +88,14 @@ DOORS: dict[str, str] = {
     "sentencepiece": "text/tokenizer.py text/sandbox.py training_corpus.py training_export.py",
     "tokenizers": "text/json_tokenizer.py",
     "jinja2": "text/sandbox.py",
-    "subprocess": "bench/start.py text/sandbox.py",
+    "subprocess": "bench/start.py bench/everything.py bench/busy_core.py text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",
     "platformdirs": "paths.py",
     "huggingface_hub": "model/folder.py",
-    "transformers": "integrations/*",
+    "transformers": "integrations/* bench/transformers_peer.py",
+    "llama_cpp": "bench/llama_peer.py",
     "zstandard": "training_corpus.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py store/saved_blocks.py session/host.py"

@@ -368,8 +368,3 @@ def test_an_unknown_option_of_any_command_is_one_sentence(
     assert main([*words, "--roundz", "5"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("kvchat: '--roundz' is no option; ") and said.count("\n") == 1
-
-
-def test_what_can_be_measured_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--help"]) == 0
-    assert "{sessions,start,ui}" in capsys.readouterr().out

@@ -1,0 +1,41 @@
+"""The benchmarks there are: a line for each, and how one of them is run.
+
+A benchmark is a module of this folder with `main(arguments) -> exit status`. Its module is imported
+when it is run, so that the list costs nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from kvchat.errors import InvalidArgument
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One benchmark: the module that is run, and what it measures in one line."""
+
+    module: str
+    line: str
+
+
+PROGRAMS: dict[str, Program] = {
+    "sessions": Program("sessions", "a restart with saved keys and values, and without"),
+    "start": Program("start", "a start with many stored chats, after a crash"),
+    "ui": Program("ui", "what the app costs, and how soon a key shows"),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the benchmark that is named first, with the arguments behind it."""
+    if words and words[0] in ("-h", "--help"):
+        print("usage: kvchat bench NAME [-h] [option ...]\n")
+        for name, program in PROGRAMS.items():
+            print(f"  {name:12} {program.line}")
+        return 0
+    if not words or words[0] not in PROGRAMS:
+        *others, last = PROGRAMS
+        raise InvalidArgument(f"Say what to measure: kvchat bench {', '.join(others)} or {last}.")
+    module = import_module(f"kvchat.bench.{PROGRAMS[words[0]].module}")
+    status: int = module.main(words[1:])
+    return status
