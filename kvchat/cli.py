@@ -235,6 +235,7 @@ def _runtime(options: argparse.Namespace, settings: Settings, *, save: bool) -> 
         data_dir=options.data_dir,
         save=save,
         threads=options.threads,
+        kernel=options.kernel if options.kernel is not None else settings.kernel,
         window=window,
         sinks=options.sinks if options.sinks is not None else settings.sinks,
         sampling={**settings.sampling_overrides, **_sampling(options)},

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from kvchat import __version__, paths
 from kvchat.device import parse_size
 from kvchat.errors import InvalidArgument
-from kvchat.settings import DEVICES
+from kvchat.settings import DEVICES, KERNELS
 
 WEIGHTS = ("auto", "fp32", "bf16", "fp16")
 KV_DTYPES = ("auto", "int8")
@@ -116,6 +116,11 @@ def command_parser() -> argparse.ArgumentParser:
     model.add_argument("--device", choices=DEVICES, help="where to compute (default: the best)")
     model.add_argument("--weights", choices=WEIGHTS, default="auto", help="weight precision")
     model.add_argument("--threads", type=_integer, metavar="N", help="CPU threads")
+    model.add_argument(
+        "--kernel",
+        choices=KERNELS,
+        help="native: C++ kernels, compiled on first use; auto takes them where they are compiled",
+    )
     cache = parser.add_argument_group("cache")
     cache.add_argument(
         "--kv-dtype", choices=KV_DTYPES, default="auto", help="int8 takes a quarter of the room"

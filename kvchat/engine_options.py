@@ -12,6 +12,7 @@ from kvchat import device as devices
 from kvchat.errors import InvalidArgument
 from kvchat.kv.spec import KV_DTYPES, KVDtype
 from kvchat.model.folder import ModelFolder
+from kvchat.native.kernels import KERNEL_NAMES, choose_kernels
 
 if TYPE_CHECKING:
     from kvchat.engine.engine import Engine
@@ -26,6 +27,15 @@ SMALL_MODEL_PARAMETERS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenOptions:
+    """What became of options that leave a choice to the machine, by name."""
+
+    device: str
+    weights: str
+    kernel: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Options of an engine, as `ChatRuntime` explains them; raises InvalidArgument."""
 
@@ -35,6 +45,7 @@ class EngineOptions:
     pool_bytes: int | None
     block_size: int
     threads: int | None
+    kernel: str = "auto"
 
     def __post_init__(self) -> None:
         size, threads = self.block_size, self.threads
@@ -46,18 +57,24 @@ class EngineOptions:
             raise InvalidArgument(f"threads is {threads}, but it must be 1 to {MAX_THREADS}.")
         if self.kv_dtype not in KV_DTYPES:
             raise InvalidArgument(f"kv_dtype is {self.kv_dtype!r}, but it must be auto or int8.")
+        if self.kernel not in KERNEL_NAMES:
+            raise InvalidArgument(
+                f"kernel is {self.kernel!r}, but it must be one of {', '.join(KERNEL_NAMES)}."
+            )
 
     def build(
         self,
         folder: ModelFolder,
         segments: "SegmentThread | None",
         post: Callable[[Callable[[], None]], object],
-    ) -> "tuple[Engine, str, str]":
-        """Load weights and return the engine, and the names of its device and its precision.
+        tell: Callable[[str], None],
+    ) -> "tuple[Engine, ChosenOptions]":
+        """Load weights and return the engine, and what was chosen for it.
 
         Engine thread only; imports torch and sets its number of threads. `segments` is where keys
-        and values are saved, None for nowhere; `post` runs a job on the engine thread, soon.
-        Raises InvalidArgument for what this machine cannot do, ModelError for damaged weights.
+        and values are saved, None for nowhere; `post` runs a job on the engine thread, soon;
+        `tell` gets a sentence where a choice takes time or cannot be kept. Raises InvalidArgument
+        for what this machine cannot do, ModelError for damaged weights.
         """
         from kvchat.torch_libraries import load_torch_libraries
 
@@ -76,6 +93,7 @@ class EngineOptions:
         config = folder.config
         if device == "cuda":
             torch.cuda.empty_cache()  # what an engine before this one had counts as free then
+        kernels = None
         if device == "cpu":
             threads = self.threads
             if threads is None:
@@ -83,6 +101,9 @@ class EngineOptions:
                 is_small = config.num_parameters < SMALL_MODEL_PARAMETERS
                 threads = 1 if is_small else devices.default_threads()
             torch.set_num_threads(threads)
+            kernels = choose_kernels(self.kernel, tell)
+            if kernels is not None:
+                kernels.set_threads(threads)
         dtype = devices.choose_dtype(device, self.weights, config.num_parameters)
         model = folder.load(dtype=dtype, device=device)
         spec = folder.kv_spec()
@@ -122,4 +143,5 @@ class EngineOptions:
             segments.open(layout)
             engine.residency = Residency(cache, segments, layout, post)
         names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-        return engine, device, names[dtype]
+        kernel = "torch" if kernels is None else "native"
+        return engine, ChosenOptions(device, names[dtype], kernel)

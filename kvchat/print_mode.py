@@ -222,6 +222,7 @@ def _figures(runtime: ChatRuntime, reply: Reply, failure: ReplyFailed | None) ->
         "model": status.model_name,
         "device": status.device,
         "weights": status.weights,
+        "kernel": status.kernel,
         "seed": reply.seed,
         "prompt_tokens": reply.num_prompt_tokens,
         "cached_tokens": reply.num_cached_tokens,

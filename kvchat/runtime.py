@@ -73,6 +73,7 @@ class ChatRuntime(Archive):
     data_dir    where chats are stored; None is the usual place for this system
     save        False keeps everything in memory and needs no data directory
     threads     CPU threads of torch; None takes the physical cores
+    kernel      'auto', 'torch', or 'native' for C++ kernels on a CPU; see kvchat/docs/native.md
     window      window of new sessions; 'default' is the model's, None sees everything
     sinks       first tokens that windows of new sessions keep; None is the system prompt
     sampling    fields of SamplingParams that replace what the model advises
@@ -92,11 +93,14 @@ class ChatRuntime(Archive):
         data_dir: Path | None = None,
         save: bool = True,
         threads: int | None = None,
+        kernel: str = "auto",
         window: int | Literal["default"] | None = "default",
         sinks: int | None = None,
         sampling: Mapping[str, object] | None = None,
     ) -> None:
-        self._options = EngineOptions(device, weights, kv_dtype, pool_bytes, block_size, threads)
+        self._options = EngineOptions(
+            device, weights, kv_dtype, pool_bytes, block_size, threads, kernel
+        )
         if not isinstance(model, ModelFolder):
             model_path = paths.bundled_model_dir() if model is None else model
             self._folder = ModelFolder.open(model_path)
@@ -356,12 +360,23 @@ class ChatRuntime(Archive):
     # Events of the engine thread
 
     def _build_engine(self) -> "Engine":
-        engine, device, weights = self._options.build(
-            self._folder, self._segments, lambda job: self._engine.call(lambda _: job())
+        engine, chosen = self._options.build(
+            self._folder,
+            self._segments,
+            lambda job: self._engine.call(lambda _: job()),
+            self._note_choice,
         )
-        self._status = replace(self._status, device=device, weights=weights)
+        self._status = replace(
+            self._status, device=chosen.device, weights=chosen.weights, kernel=chosen.kernel
+        )
+        if chosen.kernel == "native":
+            self._status = replace(self._status, notice="")
         engine.scheduler.focus = self._focus
         return engine
+
+    def _note_choice(self, sentence: str) -> None:
+        log.warning("%s", sentence)
+        self._status = replace(self._status, notice=sentence)
 
     def _note_loading(self) -> None:
         sentence = f"Loading {self._status.model_name}…"

@@ -21,6 +21,10 @@ class RuntimeStatus:
     context_tokens: int
     default_window: int | None
     saving: bool
+    kernel: str = "torch"
+    """What computes on a CPU: "native" for compiled kernels, else "torch"."""
+    notice: str = ""
+    """What happens or happened about a choice that takes time, or could not be kept."""
 
 
 @dataclass(frozen=True, slots=True)

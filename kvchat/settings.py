@@ -22,6 +22,7 @@ from kvchat.untrusted import FileMissing, read_regular
 
 MAX_SETTINGS_BYTES = 1 << 20
 DEVICES = ("auto", "cpu", "cuda", "mps")
+KERNELS = ("auto", "torch", "native")
 SIDEBAR_MODES = ("auto", "shown", "hidden")
 NOTIFY_MODES = ("auto", "bell", "osc9", "osc99", "off")
 SAMPLING_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
@@ -40,6 +41,8 @@ class Settings:
     """The model: a folder, or None for the one that comes with kvchat."""
     device: str = "auto"
     """Where it runs: "auto", "cpu", "cuda" or "mps"."""
+    kernel: str = "auto"
+    """Arithmetic on a CPU: "torch", "native" for compiled kernels, "auto" where there are some."""
     pool: int | None = None
     """Bytes of memory for keys and values, in the file also as text: "512MiB"."""
     window: int | None = None
@@ -79,6 +82,7 @@ class Settings:
             if value is not None and not _is_name(value):
                 raise InvalidArgument(f"{name} is {value!r}, but it must be a name.")
         _check_choice("device", self.device, DEVICES)
+        _check_choice("kernel", self.kernel, KERNELS)
         _check_choice("sidebar", self.sidebar, SIDEBAR_MODES)
         _check_choice("notify", self.notify, NOTIFY_MODES)
         for name, low in (("pool", 1), ("window", 0), ("sinks", 0)):

@@ -4,8 +4,13 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from kvchat.native.build_folder import BuildFolder
+    from kvchat.native.kernels import Kernels
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -79,3 +84,30 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "model.safetensors",
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def kernel_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> "BuildFolder":
+    """Where all tests of a run find the native kernels, which the first of them compiles."""
+    from kvchat.native.build_folder import BuildFolder
+
+    base = tmp_path_factory.getbasetemp()
+    # Above the folders of the workers is one that they share.
+    return BuildFolder((base if worker_id == "master" else base.parent) / "kernels")
+
+
+@pytest.fixture(scope="session")
+def kernel_library(kernel_folder: "BuildFolder") -> Path:
+    from kvchat.native.toolchain import BuildFailed
+
+    try:
+        return kernel_folder.provide(lambda sentence: None)
+    except BuildFailed as failure:
+        pytest.skip(failure.sentence)
+
+
+@pytest.fixture
+def kernels(kernel_library: Path) -> "Kernels":
+    from kvchat.native.kernels import load
+
+    return load(kernel_library)

@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, str] = {
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "cli_options settings store tui runtime engine model kv device sampling_params"
     " hash_model paths",
-    "doctor": "cli_options doctor_program device",
-    "doctor_program": "doctor_twin kv hash_model",
+    "doctor": "cli_options doctor_program device native",
+    "doctor_program": "doctor_twin kv hash_model native",
     "doctor_twin": "kv",
     "simulate": "cli_options runtime session engine store hash_folder kv text sampling_params"
     " clean_text",
@@ -53,14 +53,16 @@ MAY_IMPORT: dict[str, str] = {
     "runtime": "runtime_status session store engine engine_options model kv text paths"
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",
-    "engine_options": "engine model kv device torch_libraries",  # builds the engine for the runtime
+    # builds the engine for the runtime
+    "engine_options": "engine model kv native device torch_libraries",
     "session": "engine store text sampling_params clean_text token_records untrusted",
     "token_records": "",
     "store": "kv durable_files untrusted clean_text",
     "engine": "model kv sampling_params token_records",
     "integrations": "kv",
-    "model": "kv untrusted",
-    "kv": "untrusted",
+    "model": "kv native untrusted",
+    "kv": "native untrusted",
+    "native": "durable_files paths",  # compiles and loads; knows nothing of who calls it
     "text": "untrusted",
     "settings": "device durable_files untrusted sampling_params",
     "paths": "",
@@ -88,7 +90,8 @@ DOORS: dict[str, str] = {
     "sentencepiece": "text/tokenizer.py text/sandbox.py training_corpus.py training_export.py",
     "tokenizers": "text/json_tokenizer.py",
     "jinja2": "text/sandbox.py",
-    "subprocess": "bench/start.py bench/everything.py bench/busy_core.py text/sandbox.py",
+    "subprocess": "native/toolchain.py bench/start.py bench/everything.py bench/busy_core.py"
+    " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",

@@ -79,10 +79,12 @@ def test_the_wheel_carries_the_model_and_everything_the_package_reads() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["kvchat"]
     assert wheel["force-include"] == {"weights": "kvchat/weights"}
-    for name in ("py.typed", "tui/app.tcss", "docs/architecture.md", "docs/changelog.md"):
+    for name in ("py.typed", "tui/app.tcss", "docs/changelog.md", "native/pool.cpp"):
         assert (ROOT / "kvchat" / name).is_file()
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert not {"weights/", "docs/", "*.md", "*.safetensors", "*.tcss"} & set(ignored)
+    assert not {"weights/", "docs/", "*.md", "*.safetensors", "*.tcss", "*.cpp", "*.h"} & set(
+        ignored
+    )
 
 
 def test_the_bundled_model_is_whole() -> None:

@@ -10,6 +10,7 @@ from kvchat.settings import Settings, load_settings, save_setting
 EVERYTHING = Settings(
     model='/models/odd "name"\\ \x7f é 😀\n',
     device="cpu",
+    kernel="native",
     pool=512 << 20,
     window=0,
     sinks=64,
@@ -63,6 +64,7 @@ def test_the_pool_is_a_size_with_a_unit_or_a_number_of_bytes() -> None:
         ("[sampling]\ntemperature = 1", "'sampling' is no setting"),
         ("device = 'tpu'", "device is 'tpu', but it must be one of auto, cpu"),
         ("device = ['cpu']", "device is"),
+        ("kernel = 'fast'", "kernel is 'fast', but it must be one of auto, torch, native"),
         ("window = -1", "window is -1, but it must be an integer >= 0"),
         ("window = true", "window is True"),
         ("window = 4096.0", "window is 4096.0"),

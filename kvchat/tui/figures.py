@@ -49,6 +49,7 @@ def stats_lines(
     lines = [
         f"Model     {safe_line(status.model_name)}, {safe_line(status.weights)} weights on"
         f" {safe_line(status.device)}, {token_count(status.context_tokens)} tokens of context",
+        f"Kernel    {' '.join((status.kernel, safe_line(status.notice))).strip()}",
         f"Saving    {'yes' if status.saving else 'no: these chats end with the program'}",
         "",
         f"Session {session.tag}: {title_of(session)}",

@@ -50,7 +50,7 @@ def state_words(view: SessionView, status: "RuntimeStatus") -> tuple[str, str]:
     if status.state == "failed":
         return safe_line(status.sentence), "error"
     if status.state == "loading":
-        return f"loading {safe_line(status.model_name)}", "accent"
+        return safe_line(status.notice) or f"loading {safe_line(status.model_name)}", "accent"
     if view.session.error and not view.is_running:
         return safe_line(view.session.error), "error"
     name = view.state_name

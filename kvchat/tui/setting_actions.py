@@ -140,7 +140,7 @@ def show_model(chat: "ChatScreen", args: str) -> None:
     if args:
         raise InvalidArgument("The model is chosen at start: kvchat --model DIR, or in /config.")
     status = started_runtime(chat).status()
-    words = f"{status.model_name}: {status.weights} weights on {status.device}"
+    words = f"{status.model_name}: {status.weights} weights on {status.device}, {status.kernel}"
     chat.notice(f"{words}, {token_count(status.context_tokens)} tokens of context.", seconds=8)
 
 

@@ -54,6 +54,8 @@ class FakeStatus:
     context_tokens: int = 2048
     default_window: int | None = None
     saving: bool = True
+    kernel: str = "torch"
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,8 @@ class ChatScreen(Screen[None]):
         if runtime is not None:
             status = runtime.status()
             about = safe_line(f"{status.model_name} · {status.weights} · {status.device}")
+            if status.kernel == "native":
+                about += " · native"
             if not status.saving:
                 about += " · not saved"
             running = [view for view in self.state.listed if view.state_name == "STREAMING"]

@@ -1,0 +1,34 @@
+// A small persistent pool of threads, shared by all kernels of this library.
+//
+// Work is cut into chunks that are taken one by one from a counter, the calling thread taking its
+// share: nobody owns a fixed part, so a thread that the system holds up delays at most the one
+// chunk it has in hand. What a chunk computes must not depend on who computes it.
+
+#pragma once
+
+#include <cstdint>
+
+#define KVCHAT_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace kvchat {
+
+// Computes chunk `index` of 0 .. count - 1; chunks run at the same time, in any order.
+using ChunkBody = void (*)(void* context, int64_t index);
+
+// Most chunks of one job, since a counter packs them; cut work more coarsely instead.
+constexpr int64_t kMaxChunks = (int64_t{1} << 20) - 1;
+
+// Runs all chunks and returns when they are done. The body must not throw, nor start another job.
+// Several callers may come at once: one gets the pool, the others work alone meanwhile.
+void run_chunks(int64_t count, ChunkBody body, void* context);
+
+// How many threads run_chunks uses, the caller included.
+int num_threads();
+
+template <typename Body>
+void parallel_for(int64_t count, Body&& body) {
+    run_chunks(
+        count, [](void* context, int64_t index) { (*static_cast<Body*>(context))(index); }, &body);
+}
+
+}  // namespace kvchat

@@ -1,0 +1,127 @@
+"""Toolchain: the system's C++ compiler, what it is called with, and what its output depends on.
+
+Knows no cache folder and loads nothing. A compiled library runs on processors like this one only,
+so the processor's features are part of what names it.
+"""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvchat.errors import KVChatError
+
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
+CPU_FLAGS = (("-march=native",), ("-mcpu=native",), ())
+"""Tried in this order: not every compiler knows every one on every processor."""
+SECONDS_TO_COMPILE = 300.0
+
+SOURCE_DIR = Path(__file__).parent
+_CPU_FIELDS = ("flags", "Features", "model name", "CPU part")
+
+
+class BuildFailed(KVChatError):
+    """The native kernels cannot be compiled here; the plain ones do the same work."""
+
+    code = "no_kernels"
+
+
+def source_files() -> tuple[Path, ...]:
+    """Return the C++ files of the library, by name."""
+    return tuple(sorted(SOURCE_DIR.glob("*.cpp")))
+
+
+def source_key() -> str:
+    """Return a digest of the sources, the flags and this processor, which any compiler shares."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted((*source_files(), *SOURCE_DIR.glob("*.h"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest.update(repr((FLAGS, CPU_FLAGS, platform.system(), platform.machine())).encode())
+    digest.update(_cpu_features().encode())
+    return digest.hexdigest()
+
+
+def _cpu_features() -> str:
+    """Return what the kernel says this processor can do; elsewhere what it is called."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    found: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in _CPU_FIELDS:
+            found.setdefault(name.strip(), value.strip())
+    return repr(sorted(found.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A compiler: the words that start it, and what it says its version is."""
+
+    command: tuple[str, ...]
+    version: str
+
+    @classmethod
+    def find(cls) -> "Toolchain":
+        """Return $CXX if it is set, else the first compiler on the path; raises BuildFailed."""
+        chosen = os.environ.get("CXX", "").strip()
+        names = [shlex.split(chosen)] if chosen else [[name] for name in COMPILERS]
+        for words in names:
+            path = shutil.which(words[0]) if words else None
+            if path is not None:
+                command = (path, *words[1:])
+                return cls(command, _run((*command, "--version"), 20.0))
+        wanted = f"$CXX, {chosen}, is not here" if chosen else "there is no C++ compiler"
+        raise BuildFailed(
+            f"The native kernels need compiling, but {wanted}; install g++ or clang++."
+        )
+
+    @property
+    def key(self) -> str:
+        """A digest of the compiler's command and version."""
+        text = repr((self.command, self.version))
+        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+    def compile(self, target: Path) -> None:
+        """Compile all sources into one shared library; raises BuildFailed."""
+        sources = [os.fspath(path) for path in source_files()]
+        failure = BuildFailed("There are no sources of native kernels.")
+        for cpu_flags in CPU_FLAGS:
+            words = (*self.command, *FLAGS, *cpu_flags, *sources, "-o", os.fspath(target))
+            try:
+                _run(words, SECONDS_TO_COMPILE)
+            except BuildFailed as error:
+                failure = error
+            else:
+                return
+        raise failure
+
+
+def _run(words: tuple[str, ...], seconds: float) -> str:
+    """Run a program and return what it printed; raises BuildFailed with the first line of it."""
+    # Messages in one language, so that a digest of a version does not depend on the user's.
+    environment = os.environ | {"LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=seconds,
+            env=environment,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildFailed(f"The C++ compiler did not run: {error}.") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        said = next((line for line in lines if "error" in line), lines[0] if lines else "nothing")
+        raise BuildFailed(
+            f"The native kernels did not compile; {Path(words[0]).name} said: {said.strip()[:200]}"
+        )
+    return done.stdout.decode(errors="replace")

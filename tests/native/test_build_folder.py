@@ -1,0 +1,164 @@
+"""Where compiled kernels are kept: one build for two processes, and none that others wrote."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvchat.native import toolchain
+from kvchat.native.build_folder import MAX_BUILDS, BuildFolder
+from kvchat.native.toolchain import BuildFailed, Toolchain
+
+PROVIDE = """
+import sys
+from pathlib import Path
+from kvchat.native.build_folder import BuildFolder
+print(BuildFolder(Path(sys.argv[1])).provide(print))
+"""
+# A compiler that is quick, and says on a file of its own each time it compiles.
+QUICK_COMPILER = """\
+#!/bin/sh
+case "$*" in *--version*) echo quick 1.0; exit 0;; esac
+echo compiled >> "$COMPILED"
+while [ $# -gt 1 ]; do shift; done
+echo library > "$1"
+"""
+
+
+@pytest.fixture
+def quick_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use a compiler that writes a line to the returned file for each library it makes."""
+    path = tmp_path / "quick++"
+    path.write_text(QUICK_COMPILER)
+    path.chmod(0o700)
+    compiled = tmp_path / "compiled"
+    compiled.touch()
+    monkeypatch.setenv("CXX", str(path))
+    monkeypatch.setenv("COMPILED", str(compiled))
+    return compiled
+
+
+def test_a_library_is_compiled_once_and_found_again(tmp_path: Path, quick_compiler: Path) -> None:
+    folder, told = BuildFolder(tmp_path / "kernels"), list[str]()
+    assert folder.find() is None
+    first = folder.provide(told.append)
+    assert folder.provide(told.append) == folder.find() == first
+    assert len(told) == 1 and "once" in told[0]
+    assert quick_compiler.read_text().count("compiled") == 1
+
+
+def test_two_processes_compile_a_library_once(tmp_path: Path, quick_compiler: Path) -> None:
+    words = [sys.executable, "-c", PROVIDE, str(tmp_path / "kernels")]
+    started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=60)[0].split()[-1] for process in started]
+    assert len(set(said)) == 1 and Path(said[0]).is_file()
+    assert quick_compiler.read_text().count("compiled") == 1
+
+
+def test_another_version_of_the_sources_is_another_library(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    old = folder.provide(lambda _: None)
+    sources = tmp_path / "sources"
+    shutil.copytree(toolchain.SOURCE_DIR, sources)
+    (sources / "pool.h").write_text((sources / "pool.h").read_text() + "// changed\n")
+    monkeypatch.setattr(toolchain, "SOURCE_DIR", sources)
+    assert folder.find() is None
+    assert folder.provide(lambda _: None) != old
+
+
+def test_old_libraries_are_deleted_when_a_new_one_is_made(
+    tmp_path: Path, quick_compiler: Path
+) -> None:
+    folder = tmp_path / "kernels"
+    folder.mkdir(mode=0o700)
+    for number in range(MAX_BUILDS + 3):
+        old = folder / f"{number}.so"
+        old.touch(mode=0o700)
+        os.utime(old, (number, number))
+    stump = folder / ".x.so.0123456789abcdef.tmp"
+    stump.touch()
+    made = BuildFolder(folder).provide(lambda _: None)
+    left = sorted(path.name for path in folder.glob("*.so"))
+    assert left == sorted([made.name, *(f"{number}.so" for number in (4, 5, 6))])
+    assert not stump.exists()
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_library_that_others_can_write_is_never_loaded(
+    tmp_path: Path, quick_compiler: Path, mode: int
+) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    folder.provide(lambda _: None).chmod(mode)
+    assert folder.find() is None
+
+
+def test_a_link_in_the_folder_is_no_library(tmp_path: Path, quick_compiler: Path) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    made = folder.provide(lambda _: None)
+    elsewhere = made.rename(tmp_path / "elsewhere.so")
+    made.symlink_to(elsewhere)
+    assert folder.find() is None
+
+
+def test_without_a_compiler_the_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildFailed, match=r"install g\+\+ or clang\+\+"):
+        BuildFolder(tmp_path / "kernels").provide(lambda _: None)
+
+
+def test_a_library_is_used_although_its_compiler_is_gone(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    made = folder.provide(lambda _: None)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert folder.provide(lambda _: None) == made
+
+
+def test_a_compiler_that_fails_leaves_nothing_behind(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = Path(os.environ["CXX"])
+    said = "kernel.cpp:1: error: no such thing"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\necho "{said}" >&2; exit 1\n'
+    )
+    folder = tmp_path / "kernels"
+    with pytest.raises(BuildFailed, match="no such thing"):
+        BuildFolder(folder).provide(lambda _: None)
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_failed_build(
+    tmp_path: Path, quick_compiler: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BuildFailed, match="cannot be stored"):
+        BuildFolder(tmp_path / "file" / "kernels").provide(lambda _: None)
+
+
+def test_flags_that_a_compiler_does_not_know_are_left_out(
+    tmp_path: Path, quick_compiler: Path
+) -> None:
+    compiler = Path(os.environ["CXX"])
+    compiler.write_text(
+        QUICK_COMPILER.replace("echo compiled", 'case "$*" in *=native*) exit 1;; esac\necho "$*"')
+    )
+    target = tmp_path / "library.so"
+    Toolchain.find().compile(target)
+    assert target.read_text() == "library\n"
+    assert "=native" not in quick_compiler.read_text()
+
+
+def test_the_name_of_a_library_depends_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = toolchain.source_key()
+    monkeypatch.setattr(toolchain, "_cpu_features", lambda: "another one")
+    assert toolchain.source_key() != here

@@ -1,0 +1,109 @@
+"""The compiled library: its pool of threads, and what happens where there is none."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kvchat.errors import InvalidArgument
+from kvchat.native.build_folder import BuildFolder
+from kvchat.native.kernels import Kernels, choose_kernels
+
+SQUARES = [number * number for number in range(300)]
+
+
+@pytest.fixture
+def two_threads(kernels: Kernels) -> Iterator[Kernels]:
+    before = kernels.num_threads
+    kernels.set_threads(2)
+    yield kernels
+    kernels.set_threads(before)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3, 8])
+def test_every_chunk_is_computed_once_by_any_number_of_threads(
+    two_threads: Kernels, num_threads: int
+) -> None:
+    two_threads.set_threads(num_threads)
+    assert two_threads.num_threads == num_threads
+    for _ in range(200):
+        assert two_threads.square_numbers(300) == SQUARES
+
+
+def test_callers_at_the_same_time_do_not_wait_for_each_other(two_threads: Kernels) -> None:
+    with ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(lambda _: two_threads.square_numbers(300), range(400)))
+    assert all(each == SQUARES for each in found)
+
+
+def test_a_forked_process_gets_threads_of_its_own(kernel_library: Path) -> None:
+    # In a process of its own, since forking one with threads of torch warns.
+    program = f"""
+import os
+from pathlib import Path
+from kvchat.native.kernels import load
+kernels = load(Path({str(kernel_library)!r}))
+kernels.set_threads(3)
+wanted = [each * each for each in range(300)]
+assert kernels.square_numbers(300) == wanted
+child = os.fork()
+if child == 0:
+    os._exit(0 if all(kernels.square_numbers(300) == wanted for _ in range(50)) else 1)
+assert kernels.square_numbers(300) == wanted
+assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_torch_means_no_kernels_and_no_compiler(tmp_path: Path) -> None:
+    told: list[str] = []
+    assert choose_kernels("torch", told.append, BuildFolder(tmp_path)) is None
+    assert choose_kernels("auto", told.append, BuildFolder(tmp_path)) is None
+    assert told == [] and list(tmp_path.iterdir()) == []
+
+
+def test_auto_takes_kernels_that_are_compiled(
+    kernel_library: Path, kernel_folder: BuildFolder
+) -> None:
+    told: list[str] = []
+    assert choose_kernels("auto", told.append, kernel_folder) is not None
+    assert choose_kernels("native", told.append, kernel_folder) is not None
+    assert told == []
+
+
+def test_native_without_a_compiler_is_one_sentence_and_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    told: list[str] = []
+    assert choose_kernels("native", told.append, BuildFolder(tmp_path)) is None
+    assert len(told) == 1
+    assert "no-such-compiler" in told[0] and told[0].endswith("Plain torch is used instead.")
+
+
+def test_a_damaged_library_is_one_line_of_the_log_and_torch(
+    tmp_path: Path, kernel_library: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = tmp_path / kernel_library.name
+    damaged.write_bytes(kernel_library.read_bytes()[:500])
+    damaged.chmod(0o700)
+    tmp_path.chmod(0o700)
+    assert choose_kernels("auto", print, BuildFolder(tmp_path)) is None
+    assert len(caplog.records) == 1 and "cannot be loaded" in caplog.text
+
+
+def test_a_kernel_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="auto, torch, native"):
+        choose_kernels("fast", print, BuildFolder(tmp_path))
