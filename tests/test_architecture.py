@@ -127,7 +127,7 @@ IMPORT_TORCH = (
     " model/checkpoint.py model/linear.py model/layers.py model/attention.py"
     " model/latent_attention.py model/transformer.py"
     " engine/model_runner.py engine/sampler.py engine/scoring.py engine/room.py engine/admission.py"
-    " engine/forward_pass.py engine/engine.py integrations/transformers.py"
+    " engine/forward_pass.py engine/engine.py integrations/*.py"
 )
 
 IMPORT_TORCH_LATE = "engine_options.py"

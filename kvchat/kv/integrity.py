@@ -62,7 +62,7 @@ def check_sequence(
     size, length = block_size, sequence.length
     for table, visible in zip(sequence.tables, visible_sets, strict=True):
         assert len(table.blocks) == -(-length // size), "table length"
-        hidden = visible.hidden_blocks(length, size)
+        hidden = visible.hidden_blocks(sequence.release_length, size)
         for index, block in enumerate(table.blocks):
             # Equal in both directions: no hole where a query looks, no block that none can see.
             assert (block == HOLE) == (index in hidden), "holes"

@@ -146,6 +146,22 @@ class PagedBookkeeping:
         """Say whether `truncate` would keep `length` tokens, and not 0 because of a window."""
         return self._standing_length(self._state(sequence), length) == length
 
+    def hold(self, sequence: SequenceId) -> None:
+        """Keep what the sequence sees now, although windows move on, until `let_go`.
+
+        So it can be truncated to any length from now on, at the price of the blocks held. Asked
+        again, it holds what is seen by then, and lets go of the rest.
+        """
+        self.let_go(sequence)
+        state = self._at_rest(sequence)
+        state.held_since = state.length
+
+    def let_go(self, sequence: SequenceId) -> None:
+        """End `hold`: release what the windows of the sequence have left behind."""
+        state = self._at_rest(sequence)
+        state.held_since = None
+        state.release_hidden(self._visible_sets(state))
+
     @contextmanager
     def checkpoint(self, sequence: SequenceId) -> Iterator[SequenceId]:
         """Keep a sequence as it is now, to `rollback` to; what raises inside rolls back by itself.

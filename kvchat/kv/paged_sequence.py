@@ -19,7 +19,8 @@ class PagedSequence:
 
     `token_ids` and `keys` are kept while every token came with its id; a sequence of bare tensors
     has neither and is never published. `keys` holds the chained key of each full block. `last_used`
-    is a counter, never a clock.
+    is a counter, never a clock. What a query at `held_since` sees is kept although a window has
+    moved on, while that is not None.
     """
 
     visible: VisibleSet
@@ -30,6 +31,7 @@ class PagedSequence:
     token_ids: list[int] | None = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     last_used: int = 0
+    held_since: int | None = None
 
     @property
     def block_size(self) -> int:
@@ -41,6 +43,11 @@ class PagedSequence:
         """What the words of events call the sequence."""
         return self.label or "a sequence"
 
+    @property
+    def release_length(self) -> int:
+        """The length whose query decides which blocks are let go of: its own, or an earlier one."""
+        return self.length if self.held_since is None else min(self.held_since, self.length)
+
     def fork(self, length: int, owner: str = "", label: str = "") -> "PagedSequence":
         """Return a sequence of the first `length` tokens that shares every block; takes none."""
         return PagedSequence(
@@ -51,6 +58,7 @@ class PagedSequence:
             length,
             None if self.token_ids is None and length else (self.token_ids or [])[:length],
             self.keys[: length // self.block_size],
+            held_since=self.held_since,
         )
 
     def cut(self, length: int) -> int:
@@ -69,6 +77,7 @@ class PagedSequence:
         tables = [table.fork(source.length) for table in source.tables]
         self.cut(0)
         self.visible, self.tables, self.length = source.visible, tables, source.length
+        self.held_since = source.held_since
         self.token_ids = None if source.token_ids is None else list(source.token_ids)
         self.keys = list(source.keys)
 
@@ -98,7 +107,7 @@ class PagedSequence:
         """Let go of blocks hidden since the sequence had `since` tokens; return how many."""
         released = 0
         for table, visible in zip(self.tables, visible_sets, strict=True):
-            hidden = visible.hidden_blocks(self.length, self.block_size)
+            hidden = visible.hidden_blocks(self.release_length, self.block_size)
             old = visible.hidden_blocks(since, self.block_size)
             released += table.release_range(max(hidden.start, old.stop), hidden.stop)
         return released

@@ -309,6 +309,42 @@ def test_a_windowed_session_holds_sinks_window_and_nothing_else(chunk: int) -> N
         assert num_held_blocks(run.cache, sequence) <= 1 + 3
 
 
+def test_what_is_held_stays_behind_a_window_until_it_is_let_go() -> None:
+    run = new_run(replace(GQA, window=6))
+    cache = run.cache
+    sequence = cache.open()
+    run.feed(sequence, list(range(10)))
+    cache.hold(sequence)
+    run.feed(sequence, list(range(10, 30)))
+    child = cache.fork(sequence)
+    for each in (sequence, child):
+        assert not cache.can_rewind(each, 3) and cache.truncate(each, 11) == 11
+        run.feed(each, list(range(11, 30)))
+        cache.check_integrity()
+        run.check_rows(each, list(range(30)))
+    cache.let_go(sequence)
+    cache.check_integrity()
+    assert num_held_blocks(cache, sequence) == 2
+    assert not cache.can_rewind(sequence, 11) and cache.can_rewind(child, 11)
+
+
+def test_holding_again_begins_at_the_present() -> None:
+    run = new_run(replace(GQA, window=6))
+    cache = run.cache
+    sequence = cache.open()
+    cache.hold(sequence)
+    run.feed(sequence, list(range(20)))
+    assert num_held_blocks(cache, sequence) == 5
+    cache.hold(sequence)
+    assert num_held_blocks(cache, sequence) == 2
+    before = cache.fork(sequence)
+    run.feed(sequence, list(range(20, 40)))
+    cache.rollback(sequence, before)
+    run.feed(sequence, list(range(20, 40)))
+    assert cache.truncate(sequence, 20) == 20
+    cache.check_integrity()
+
+
 def test_nothing_may_change_a_sequence_of_the_step_in_progress() -> None:
     run = new_run()
     cache = run.cache
