@@ -47,7 +47,7 @@ class Box:
         self.slave = slave
 
     def read_until(self, wanted: bytes) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while wanted not in self.output and time.monotonic() < deadline:
             self.read(0.2)
         assert wanted in self.output, self.output[-2000:]
@@ -57,7 +57,7 @@ class Box:
             self.output += os.read(self.master, 65_536)
 
     def end(self) -> int:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.child.poll() is None and time.monotonic() < deadline:
             self.read(0.05)
         self.read(0)
