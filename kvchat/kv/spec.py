@@ -34,15 +34,36 @@ class RotarySpec:
     `2 * len(inverse_frequencies)` channels of a head turn: the first ones, or for MLA the last.
     `attention_factor` scales cosine and sine once, when the model rotates; the second rotation of
     sink queries must not apply it.
+
+    Two kinds depend on a length, that of a token's session as its cache knows it, and are plain up
+    to `trained_length`. Beyond it LongRoPE has `long_inverse_frequencies`, and dynamic NTK scaling,
+    where `dynamic_factor` is above 1, stretches the base the more the longer the session is.
     """
 
     inverse_frequencies: tuple[float, ...]
     attention_factor: float = 1.0
+    trained_length: int = 0
+    long_inverse_frequencies: tuple[float, ...] = ()
+    dynamic_factor: float = 1.0
 
     @property
     def rotary_dim(self) -> int:
         """Number of channels of a head that turn."""
         return 2 * len(self.inverse_frequencies)
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Say whether keys rotate otherwise in long sessions."""
+        return bool(self.long_inverse_frequencies) or self.dynamic_factor > 1.0
+
+    def scheme_length(self, length: int) -> int:
+        """Return what of a session's length its keys depend on; 0 if it is within the trained one.
+
+        Keys of sessions that give the same number are rotated alike.
+        """
+        if not self.depends_on_length or length <= self.trained_length:
+            return 0
+        return self.trained_length + 1 if self.long_inverse_frequencies else length
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +234,20 @@ class KVCacheSpec:
         return tuple(
             (group_index, self.groups[group_index].layer_indexes.index(layer_index))
             for layer_index, group_index in enumerate(self.group_index_of_layer)
+        )
+
+    @cached_property
+    def depends_on_length(self) -> bool:
+        """Whether some layer rotates otherwise in long sessions."""
+        rotaries = {layer.rotary for layer in self.layers if layer.rotary is not None}
+        return any(rotary.depends_on_length for rotary in rotaries)
+
+    def scheme_length(self, length: int) -> int:
+        """Return what of a session's length its keys depend on; see `RotarySpec.scheme_length`."""
+        if not self.depends_on_length:
+            return 0
+        return max(
+            layer.rotary.scheme_length(length) for layer in self.layers if layer.rotary is not None
         )
 
     def bytes_per_token(self, itemsize: int, kv_dtype: KVDtype = "auto") -> int:

@@ -14,12 +14,11 @@ from torch.overrides import TorchFunctionMode
 
 from kvchat.errors import ModelError, fault
 from kvchat.model.config import ModelConfig, shown
-from kvchat.model.families import FAMILIES, Family
 from kvchat.model.folder import ModelFolder, cannot_load
+from kvchat.model.tensor_names import CheckpointPlan, StoredRows, plan_checkpoint
 from kvchat.model.transformer import Transformer
 from kvchat.untrusted import TensorEntry, read_safetensors_header
 
-_HEAD = "lm_head.weight"
 _FLOAT_DTYPES = ("F32", "F16", "BF16", "F64")
 _ALIGNMENT = 64
 """Bytes; mapped weights off this boundary are copied, since vector code reads them slower."""
@@ -42,27 +41,28 @@ def load_transformer(
         stored = _stored_tensors(folder)
         with torch.device("meta"), _WithoutInitialValues():
             model = Transformer(folder.config)
-        expected = {
-            checkpoint_name(name, folder.config): (name, tuple(parameter.shape))
-            for name, parameter in model.named_parameters()
-        }
-        _check_tensors(
-            stored, {name: shape for name, (_, shape) in expected.items()}, folder.config
-        )
-        total_bytes = sum(stored[name].num_bytes for name in expected)
-        done_bytes = 0
+        shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+        plan = plan_checkpoint(folder.config, shapes, stored)
+        _check_tensors(stored, plan, folder.config)
+        total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
+        done_bytes = 0.0
         weights: dict[str, torch.Tensor] = {}
         for path in folder.weight_files:
-            names = [name for name in expected if stored[name].path == path]
+            inside = {
+                name: rows
+                for name, rows in plan.parameters.items()
+                if stored[rows.tensor].path == path
+            }
             try:
                 with safe_open(path, framework="pt", device="cpu") as file:
-                    for name in names:
+                    for name, rows in inside.items():
                         fault("checkpoint.tensor")
-                        parameter_name, _ = expected[name]
-                        weights[parameter_name] = _converted(file.get_tensor(name), dtype, device)
-                        done_bytes += stored[name].num_bytes
+                        tensor = _rows_of(file.get_tensor(rows.tensor), rows)
+                        weights[name] = _converted(tensor, dtype, device)
+                        whole = stored[rows.tensor]
+                        done_bytes += whole.num_bytes * rows.num_rows / whole.entry.shape[0]
                         if progress is not None:
-                            progress(done_bytes / total_bytes)
+                            progress(min(1.0, done_bytes / total_bytes))
             except SafetensorError as error:
                 raise ModelError(f"{path.name} is damaged: {error}.") from error
         model.load_state_dict(weights, strict=True, assign=True)
@@ -85,13 +85,6 @@ class _WithoutInitialValues(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else dict(kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
-
-
-def checkpoint_name(parameter_name: str, config: ModelConfig) -> str:
-    """Return the name that a parameter of the Transformer has in checkpoints of its family."""
-    if parameter_name == _HEAD:
-        return parameter_name
-    return FAMILIES[config.model_type].tensor_prefix + parameter_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +111,11 @@ def _stored_tensors(folder: ModelFolder) -> dict[str, _StoredTensor]:
 
 
 def _check_tensors(
-    stored: Mapping[str, _StoredTensor],
-    expected: Mapping[str, tuple[int, ...]],
-    config: ModelConfig,
+    stored: Mapping[str, _StoredTensor], plan: CheckpointPlan, config: ModelConfig
 ) -> None:
-    family = FAMILIES[config.model_type]
-    for name, shape in expected.items():
+    for name, shape in plan.shapes.items():
         if name not in stored:
-            untied = " and tie_word_embeddings is false" if name == _HEAD else ""
+            untied = " and tie_word_embeddings is false" if name == plan.head else ""
             raise ModelError(f"tensor {name} is missing{untied}.")
         entry = stored[name].entry
         if entry.shape != shape:
@@ -137,14 +127,20 @@ def _check_tensors(
                 f"tensor {name} is stored as {entry.dtype}; use the full-precision folder."
             )
     for name in stored:
-        if name not in expected and not _is_ignorable(name, family, config):
+        if name not in plan.shapes and not _is_ignorable(name, plan, config):
             raise ModelError(f"tensor {shown(name)} is unexpected.")
 
 
-def _is_ignorable(name: str, family: Family, config: ModelConfig) -> bool:
-    if name == _HEAD:
+def _is_ignorable(name: str, plan: CheckpointPlan, config: ModelConfig) -> bool:
+    if name in (plan.head, "lm_head.weight"):
         return config.tie_word_embeddings  # the embedding is the head, whatever the file repeats
-    return family.ignorable.fullmatch(name) is not None
+    return config.family.ignorable.fullmatch(name) is not None
+
+
+def _rows_of(tensor: torch.Tensor, rows: StoredRows) -> torch.Tensor:
+    """Return the rows of a stored tensor that are a parameter: a view, unless reordered."""
+    part = tensor.narrow(0, rows.first_row, rows.num_rows)
+    return part[rows.row_order()] if rows.pair_heads else part
 
 
 def _converted(tensor: torch.Tensor, dtype: torch.dtype, device: str) -> torch.Tensor:

@@ -5,93 +5,208 @@ Data only. A family whose arithmetic the modules of this folder already have is 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from kvchat.untrusted import JsonValue
+
+Activation = Literal["silu", "gelu", "gelu_tanh"]
+
+WindowRule = Literal["none", "all", "upper", "alternating", "pattern", "unrotated"]
+"""Which layers have a window where no `layer_types` says so: none; all; the upper ones, from
+`max_window_layers` on; every other one, beginning with the first; all but each n-th; those that do
+not rotate."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormNames:
+    """Names of a layer's norms, by where they stand: around attention and around the MLP."""
+
+    before_attention: str | None = "input_layernorm"
+    after_attention: str | None = None
+    before_mlp: str | None = "post_attention_layernorm"
+    after_mlp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTensor:
+    """One stored tensor whose rows are those of several of our linears, in order."""
+
+    name: str
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Defaults and tensor names of one `model_type`.
+    """Maths, defaults and tensor names of one `model_type`.
 
-    `tensor_prefix` stands before every name but `lm_head.weight` in a checkpoint; without it the
-    names are those of our modules. Tensors that match `ignorable` may be there and are not read.
+    defaults          what a key that is missing in config.json means, by its name there
+    honours           fields that change the maths, beyond those of every family, that are read
+    text_config       the field that holds the language model's config inside a larger one
+    activation_fields where the activation is named; the first that is not null wins
+    activations       names of activations that mean something else here than elsewhere
+    is_unit_offset    norms scale by 1 + weight (Gemma) instead of weight
+    scales_embedding  embeddings are multiplied by sqrt(hidden_size)
+    has_qkv_bias      q, k and v have a bias whatever the config says, o has none
+    qk_norm           RMSNorm of queries and keys: of each head, or of all heads together
+    has_partial_rotary  a part of each head may rest, `partial_rotary_factor`
+    rope_aliases      rope types that mean another one here
+    is_latent         attention is MLA
+    is_interleaved    rotated channels are neighbors in the file, not halves of a head
+    experts           how the config names its mixture of experts, if it has one
+    packed            stored tensors that hold several of our linears
+    renamed           parts of our parameter names -> what they are called in checkpoints
     """
 
     model_type: str
-    max_position: int
-    rms_norm_eps: float
-    rope_theta: float
-    tie_word_embeddings: bool
-    tensor_prefix: str = "model."
+    defaults: Mapping[str, JsonValue]
+    honours: frozenset[str] = frozenset()
+    text_config: str | None = None
+    activation_fields: tuple[str, ...] = ("hidden_act",)
+    activations: Mapping[str, Activation] = field(default_factory=lambda: MappingProxyType({}))
+    window_rule: WindowRule = "none"
+    norms: NormNames = NormNames()
+    is_unit_offset: bool = False
+    scales_embedding: bool = False
+    has_qkv_bias: bool = False
+    qk_norm: Literal["head", "projection"] | None = None
+    has_partial_rotary: bool = False
+    rope_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    is_interleaved: bool = False
+    is_latent: bool = False
+    experts: Literal["mixtral", "deepseek"] | None = None
+    packed: tuple[PackedTensor, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
     ignorable: re.Pattern[str] = re.compile(r"(?:.*\.)?rotary_emb\.inv_freq")
 
+
+_LLAMA: dict[str, JsonValue] = {
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1e4,
+    "hidden_act": "silu",
+}
+_QWEN: dict[str, JsonValue] = _LLAMA | {
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 32768,
+    "sliding_window": 4096,
+    "max_window_layers": 28,
+}
+_GEMMA: dict[str, JsonValue] = {
+    "head_dim": 256,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1e4,
+    "tie_word_embeddings": True,
+}
+_QWEN_WINDOWS = frozenset(
+    {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"}
+)
+_GEMMA_FIELDS = frozenset({"attention_bias", "sliding_window", "layer_types",
+    "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"})  # fmt: skip
+_FOUR_NORMS = NormNames(
+    "input_layernorm",
+    "post_attention_layernorm",
+    "pre_feedforward_layernorm",
+    "post_feedforward_layernorm",
+)
+_GEMMA_ACTIVATIONS = ("hidden_activation", "hidden_act")
+_GEMMA3 = Family(
+    "gemma3_text",
+    _GEMMA
+    | {
+        "vocab_size": 262208,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 131072,
+        "rope_theta": 1e6,
+        "rope_local_base_freq": 1e4,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
+        "query_pre_attn_scalar": 256,
+    },
+    _GEMMA_FIELDS | {"rope_local_base_freq", "sliding_window_pattern"},
+    activation_fields=_GEMMA_ACTIVATIONS,
+    window_rule="pattern",
+    norms=_FOUR_NORMS,
+    is_unit_offset=True,
+    scales_embedding=True,
+    qk_norm="head",
+)
 
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family
     for family in (
+        Family("llama", _LLAMA, frozenset({"attention_bias", "mlp_bias"})),
         Family(
-            "llama",
-            max_position=2048,
-            rms_norm_eps=1e-6,
-            rope_theta=10_000.0,
-            tie_word_embeddings=False,
+            "mistral",
+            _LLAMA
+            | {
+                "num_key_value_heads": 8,
+                "max_position_embeddings": 131072,
+                "sliding_window": 4096,
+            },
+            frozenset({"sliding_window", "layer_types"}),
+            window_rule="all",
+        ),
+        Family("qwen2", _QWEN, _QWEN_WINDOWS, window_rule="upper", has_qkv_bias=True),
+        Family(
+            "qwen3",
+            _QWEN | {"head_dim": 128},
+            _QWEN_WINDOWS | {"attention_bias"},
+            window_rule="upper",
+            qk_norm="head",
+        ),
+        Family(
+            "gemma",
+            _GEMMA | {"num_key_value_heads": 16, "hidden_act": "gelu_pytorch_tanh"},
+            frozenset({"attention_bias"}),
+            activation_fields=_GEMMA_ACTIVATIONS,
+            # The first configs said 'gelu' and meant what the model was trained with.
+            activations=MappingProxyType({"gelu": "gelu_tanh"}),
+            is_unit_offset=True,
+            scales_embedding=True,
+        ),
+        Family(
+            "gemma2",
+            _GEMMA
+            | {
+                "num_key_value_heads": 4,
+                "hidden_activation": "gelu_pytorch_tanh",
+                "sliding_window": 4096,
+                "query_pre_attn_scalar": 256,
+                "attn_logit_softcapping": 50.0,
+                "final_logit_softcapping": 30.0,
+            },
+            _GEMMA_FIELDS,
+            activation_fields=_GEMMA_ACTIVATIONS,
+            window_rule="alternating",
+            norms=_FOUR_NORMS,
+            is_unit_offset=True,
+            scales_embedding=True,
+        ),
+        _GEMMA3,
+        Family(
+            "phi3",
+            _LLAMA
+            | {
+                "max_position_embeddings": 4096,
+                "original_max_position_embeddings": 4096,
+                "rms_norm_eps": 1e-5,
+            },
+            frozenset({"sliding_window", "layer_types", "partial_rotary_factor"}),
+            window_rule="all",
+            has_partial_rotary=True,
+            rope_aliases=MappingProxyType({"su": "longrope", "yarn": "longrope"}),
+            packed=(
+                PackedTensor(
+                    "self_attn.qkv_proj",
+                    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                ),
+                PackedTensor("mlp.gate_up_proj", ("mlp.gate_proj", "mlp.up_proj")),
+            ),
         ),
     )
 }
 """Every supported family by its `model_type`."""
-
-NOT_DECODERS: frozenset[str] = frozenset({
-    "albert", "bart", "bert", "clip", "convnext", "deberta", "deberta-v2", "distilbert", "electra",
-    "ernie", "falcon_mamba", "longformer", "longt5", "m2m_100", "mamba", "mamba2", "marian",
-    "mbart", "modernbert", "mpnet", "mt5", "nomic_bert", "pegasus", "recurrent_gemma", "roberta",
-    "rwkv", "siglip", "t5", "umt5", "vit", "wav2vec2", "whisper", "xlm-roberta", "xlstm",
-})  # fmt: skip
-"""Encoders, encoder-decoders, recurrent and vision-only models: nothing a KV cache could serve."""
-
-FOREIGN_MATHS: Mapping[str, tuple[object, ...]] = {
-    "alibi": (False,),
-    "attention_multiplier": (),
-    "attn_logit_softcapping": (),
-    "clip_qkv": (),
-    "decoder_sparse_step": (),
-    "dim_model_base": (),
-    "embedding_multiplier": (1,),
-    "final_logit_softcapping": (),
-    "is_encoder_decoder": (False,),
-    "kv_lora_rank": (),
-    "layer_types": (),
-    "logit_scale": (1,),
-    "logits_scaling": (1,),
-    "moe_intermediate_size": (),
-    "n_routed_experts": (0,),
-    "no_rope_layers": ([],),
-    "num_experts": (0,),
-    "num_local_experts": (0, 1),
-    "partial_rotary_factor": (1,),
-    "q_lora_rank": (),
-    "qkv_bias": (False,),
-    "query_pre_attn_scalar": (),
-    "residual_multiplier": (1,),
-    "rope_interleaved": (False,),
-    "rope_local_base_freq": (),
-    "scale_depth": (),
-    "scale_emb": (1,),
-    "sliding_window": (),
-    "use_bidirectional_attention": (False,),
-    "use_parallel_residual": (False,),
-    "use_qk_norm": (False,),
-    "use_sliding_window": (False,),
-}
-"""Fields that change the maths of other families, with the values, besides null, that do not."""
-
-INERT_FIELDS = re.compile(
-    r"""
-    _.* | .*_dropout | .*_dropout_prob | .*_pdrop | output_.* | chunk_size_.* | unsloth_.*
-    | transformers.*_(?:version|config|weights) | (?:bos|eos|pad|unk|sep|cls)_token_id
-    | architectures | auto_map | cache_implementation | dtype | finetuning_task | id2label
-    | initializer_range | is_decoder | is_llama_config | label2id | max_window_layers
-    | model_max_length | name_or_path | pretraining_tp | problem_type | return_dict
-    | task_specific_params | tokenizer_class | torch_dtype | torchscript | use_bfloat16 | use_cache
-    """,
-    re.VERBOSE,
-)
-"""Names of fields that never change logits; they are ignored without a word."""

@@ -4,35 +4,59 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kvchat.model.families import Activation
+
 
 class RMSNorm(nn.Module):
     """Root mean square norm (Zhang and Sennrich 2019), computed in float32.
 
-    Input and output are [T, size] in the model's dtype.
+    Input and output are [..., size] in the model's dtype. With `is_unit_offset` (Gemma) channels
+    are scaled by 1 + weight, in float32 too.
     """
 
-    def __init__(self, size: int, eps: float) -> None:
+    def __init__(self, size: int, eps: float, *, is_unit_offset: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
         self.eps = eps
+        self.is_unit_offset = is_unit_offset
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalise each row and scale its channels."""
+        shape = self.weight.shape
+        if self.is_unit_offset:
+            normed = functional.rms_norm(hidden.float(), shape, eps=self.eps)
+            return (normed * (1.0 + self.weight.float())).to(self.weight.dtype)
         if hidden.dtype == self.weight.dtype == torch.float32:
-            return functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
-        normed = functional.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
+            return functional.rms_norm(hidden, shape, self.weight, self.eps)
+        normed = functional.rms_norm(hidden.float(), shape, eps=self.eps)
         return normed.to(self.weight.dtype) * self.weight
 
 
 class GatedMLP(nn.Module):
-    """SwiGLU feed-forward layer (Shazeer 2020): down(silu(gate(x)) * up(x))."""
+    """Gated feed-forward layer (Shazeer 2020): down(activation(gate(x)) * up(x))."""
 
-    def __init__(self, hidden_size: int, intermediate_size: int, *, bias: bool) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        *,
+        bias: bool,
+        activation: Activation = "silu",
+    ) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=bias)
         self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=bias)
         self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=bias)
+        self.activation: Activation = activation
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, hidden_size] to [T, hidden_size]."""
-        return self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))  # type: ignore[no-any-return]
+        gate = activate(self.gate_proj(hidden), self.activation)
+        return self.down_proj(gate * self.up_proj(hidden))  # type: ignore[no-any-return]
+
+
+def activate(gate: Tensor, activation: Activation) -> Tensor:
+    """Apply an activation to every number."""
+    if activation == "silu":
+        return functional.silu(gate)
+    return functional.gelu(gate, approximate="tanh" if activation == "gelu_tanh" else "none")

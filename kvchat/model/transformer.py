@@ -1,7 +1,8 @@
 """Transformer: packed token ids and positions in, logits out.
 
-Submodules carry the tensor names of Hugging Face checkpoints (without the `model.` prefix), so a
-checkpoint maps to parameters by name.
+One decoder for all families: which norms, which scales, which attention and which feed-forward
+layers it has is read from its ModelConfig. Submodules carry the tensor names of Hugging Face
+checkpoints (without the `model.` prefix); `tensor_names.py` knows the exceptions.
 """
 
 from typing import cast
@@ -12,29 +13,53 @@ from torch.nn import functional
 
 from kvchat.kv.cache import KVCache
 from kvchat.kv.rotary import rotation
-from kvchat.model.attention import GroupedQueryAttention
+from kvchat.kv.spec import RotarySpec
+from kvchat.model.attention import GroupedQueryAttention, Rotation
 from kvchat.model.config import ModelConfig
 from kvchat.model.layers import GatedMLP, RMSNorm
 
 
 class DecoderLayer(nn.Module):
-    """One pre-norm residual layer: attention, then feed-forward."""
+    """One residual layer: attention, then feed-forward, with norms before or behind each."""
 
     def __init__(self, config: ModelConfig, layer_index: int) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        names = config.family.norms
+        self.norm_names = names
+        self.residual_scale = config.residual_scale
+        self._add_norm(names.before_attention, config)
         self.self_attn = GroupedQueryAttention(config, layer_index)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = GatedMLP(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self._add_norm(names.after_attention, config)
+        self._add_norm(names.before_mlp, config)
+        self.mlp = GatedMLP(
+            config.hidden_size,
+            config.intermediate_size,
+            bias=config.mlp_bias,
+            activation=config.activation,
+        )
+        self._add_norm(names.after_mlp, config)
 
-    def forward(self, hidden: Tensor, cosine: Tensor, sine: Tensor, cache: KVCache) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation | None, cache: KVCache) -> Tensor:
         """Map [T, hidden_size] to [T, hidden_size]."""
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cosine, sine, cache)
-        return cast(Tensor, hidden + self.mlp(self.post_attention_layernorm(hidden)))
+        names = self.norm_names
+        branch = self.self_attn(self._normed(names.before_attention, hidden), rotation, cache)
+        hidden = self._added(hidden, self._normed(names.after_attention, branch))
+        branch = self.mlp(self._normed(names.before_mlp, hidden))
+        return self._added(hidden, self._normed(names.after_mlp, branch))
+
+    def _add_norm(self, name: str | None, config: ModelConfig) -> None:
+        if name is not None:
+            self.add_module(name, norm_of(config))
+
+    def _normed(self, name: str | None, hidden: Tensor) -> Tensor:
+        return hidden if name is None else cast(Tensor, getattr(self, name)(hidden))
+
+    def _added(self, hidden: Tensor, branch: Tensor) -> Tensor:
+        return hidden + (branch if self.residual_scale == 1.0 else branch * self.residual_scale)
 
 
 class Transformer(nn.Module):
-    """A decoder-only language model of the Llama family (Touvron et al. 2023).
+    """A decoder-only language model (Vaswani et al. 2017; Touvron et al. 2023).
 
     The cache is an argument of every call, never state of the model, so one model serves any
     number of caches and sequences.
@@ -43,14 +68,20 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        spec = config.kv_spec().layers[0].rotary
-        assert spec is not None
-        self.rotary = spec
+        spec = config.kv_spec()
+        self.rotaries: list[RotarySpec | None] = []
+        """The rotations there are among the layers; None is that of layers that do not rotate."""
+        self.rotary_indexes: list[int] = []
+        """For each layer, which of them it has."""
+        for layer in spec.layers:
+            if layer.rotary not in self.rotaries:
+                self.rotaries.append(layer.rotary)
+            self.rotary_indexes.append(self.rotaries.index(layer.rotary))
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(
             DecoderLayer(config, index) for index in range(config.num_layers)
         )
-        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = norm_of(config)
         self.lm_head = (
             None
             if config.tie_word_embeddings
@@ -69,10 +100,13 @@ class Transformer(nn.Module):
 
         Writes keys and values through `cache.attend`; touches nothing else.
         """
-        hidden = self.embed_tokens(token_ids)  # [T, hidden_size]
-        cosine, sine = rotation(positions, self.rotary, hidden.dtype)
-        for layer in self.layers:
-            hidden = layer(hidden, cosine, sine, cache)
+        hidden = self._embedded(token_ids)  # [T, hidden_size]
+        rotations = [
+            None if rotary is None else rotation(positions, rotary, hidden.dtype)
+            for rotary in self.rotaries
+        ]
+        for layer, rotary_index in zip(self.layers, self.rotary_indexes, strict=True):
+            hidden = layer(hidden, rotations[rotary_index], cache)
         if rows is not None:
             hidden = hidden.index_select(0, rows)
         return self.logits(hidden)
@@ -80,7 +114,12 @@ class Transformer(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Map hidden states [R, hidden_size] of the last layer to logits [R, vocab_size]."""
         head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return functional.linear(self.norm(hidden), head)
+        normed = self.norm(hidden)
+        if self.config.logit_scale != 1.0:
+            normed = normed * self.config.logit_scale
+        logits = functional.linear(normed, head)
+        cap = self.config.logit_soft_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator) -> None:
@@ -92,3 +131,18 @@ class Transformer(nn.Module):
             residual = name.endswith(("o_proj.weight", "down_proj.weight"))
             scale = 0.02 / (2 * self.config.num_layers) ** 0.5 if residual else 0.02
             parameter.normal_(0.0, scale, generator=generator)
+
+    def _embedded(self, token_ids: Tensor) -> Tensor:
+        hidden = self.embed_tokens(token_ids)
+        scale = self.config.embedding_scale
+        if scale != 1.0:
+            # Rounded to the dtype first, as in training.
+            hidden = hidden * torch.tensor(scale, dtype=hidden.dtype, device=hidden.device)
+        return cast(Tensor, hidden)
+
+
+def norm_of(config: ModelConfig) -> RMSNorm:
+    """Return a norm over hidden states."""
+    return RMSNorm(
+        config.hidden_size, config.rms_norm_eps, is_unit_offset=config.family.is_unit_offset
+    )

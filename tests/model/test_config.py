@@ -172,11 +172,11 @@ def test_a_required_size_may_not_be_missing(name: str) -> None:
         ({"rms_norm_eps": True}, "rms_norm_eps is true, expected a number"),
         ({"tie_word_embeddings": 1}, "tie_word_embeddings is 1, expected true or false."),
         ({"attention_bias": "no"}, "attention_bias is 'no', expected true or false."),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported."),
+        ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported."),
         ({"hidden_act": None}, "hidden_act null is not supported."),
         ({"rope_theta": 0}, "rope_theta is 0, expected a number"),
         ({"rope_scaling": 2.0}, "rope_scaling is 2.0, expected an object."),
-        ({"rope_scaling": {"type": "yarn", "factor": 2}}, "rope type 'yarn' is not supported."),
+        ({"rope_scaling": {"type": "mrope", "factor": 2}}, "rope type 'mrope' is not supported."),
         ({"rope_parameters": {"rope_type": ["default"]}}, 'rope type ["default"] is not'),
         ({"rope_scaling": {"type": "linear"}}, "rope_scaling.factor is missing, expected"),
         ({"rope_scaling": {"type": "linear", "factor": 0.5}}, "rope_scaling.factor is 0.5"),
@@ -211,7 +211,7 @@ def test_what_cannot_be_honoured_is_refused_with_its_name(
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"model_type": "gpt9"}, "model_type 'gpt9' is not supported; supported: llama."),
+        ({"model_type": "gpt9"}, "model_type 'gpt9' is not supported; supported: llama, "),
         ({"model_type": 7}, "config.json: model_type is 7, expected text."),
         ({"model_type": "bert"}, "'bert' is not a decoder with a key/value cache."),
         (
@@ -225,7 +225,7 @@ def test_what_cannot_be_honoured_is_refused_with_its_name(
     ],
 )
 def test_foreign_models_are_refused_with_a_reason(fields: dict[str, object], expected: str) -> None:
-    assert sentence(**fields) == expected
+    assert sentence(**fields).startswith(expected)
 
 
 def test_neutral_values_of_foreign_fields_are_accepted() -> None:
