@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from driver import say  # type: ignore[import-not-found]
+from driver import say, wait_until  # type: ignore[import-not-found]
 
 from kvchat.errors import InvalidArgument, ModelError
 from kvchat.settings import Settings
@@ -44,10 +44,7 @@ async def test_a_runtime_that_cannot_be_made_ends_the_app_with_its_status(
 
     app = make_app(refuse)
     async with app.run_test() as pilot:
-        for _ in range(100):
-            if app.failure is not None:
-                break
-            await pilot.pause(0.01)
+        await wait_until(pilot, lambda: app.failure is not None)
 
     assert app.return_code == ModelError.exit_status
     assert app.failure.sentence == "There is no config.json."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver import wait_until  # type: ignore[import-not-found]
 
 from kvchat.engine.sequence import ResumeCost
 from kvchat.settings import Settings
@@ -323,10 +324,7 @@ async def test_f_forks_behind_the_block(opened: Any, runtime: Any, settle: Settl
 
 async def test_s_saves_the_session(opened: Any, runtime: Any, settle: Settle) -> None:
     async with opened(keys="f3 home s") as pilot:
-        for _ in range(50):
-            if runtime.events[-1].kind == "save":
-                break
-            await pilot.pause(0.01)
+        await wait_until(pilot, lambda: runtime.events[-1].kind == "save")
         await settle(pilot)
         text = await settle(pilot)
 
@@ -336,11 +334,8 @@ async def test_s_saves_the_session(opened: Any, runtime: Any, settle: Settle) ->
 
 async def settled(pilot: Any, settle: Settle, is_true: Callable[[], bool]) -> str:
     """Wait for what the engine is asked in the background."""
-    for _ in range(200):
-        await settle(pilot)
-        if is_true():
-            break
-        await pilot.pause(0.01)
+    await settle(pilot)
+    await wait_until(pilot, is_true)
     return await settle(pilot)
 
 
@@ -504,10 +499,7 @@ async def test_lanes_show_what_is_on_disk_and_what_coming_back_costs(
     runtime.shrink(second, 8)
     runtime.costs["session-1"] = ResumeCost("session-1", 8, 4, 5)
     async with opened((140, 40), "f3 home down") as pilot:
-        for _ in range(50):
-            if pilot.app.chat.blocks.state.costs:
-                break
-            await pilot.pause(0.01)
+        await wait_until(pilot, lambda: pilot.app.chat.blocks.state.costs)
         text = await settle(pilot)
 
     lane = next(line for line in text.splitlines() if "B shorter" in line)
