@@ -46,6 +46,7 @@ def opened(make_app: Make, runtime: Any, settle: Settle) -> Any:
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             app.chat.show_session(app.chat.state.views["session-0"])
+            await settle(pilot)
             for key in keys.split():
                 await pilot.press(key)
                 await settle(pilot)
