@@ -10,7 +10,7 @@ from kvchat.device import parse_size
 from kvchat.errors import InvalidArgument
 from kvchat.settings import DEVICES, KERNELS
 
-WEIGHTS = ("auto", "fp32", "bf16", "fp16")
+WEIGHTS = ("auto", "fp32", "bf16", "fp16", "int8", "int4")
 KV_DTYPES = ("auto", "int8")
 
 DESCRIPTION = "Many local LLM chats at once in your terminal, all in one paged KV cache."

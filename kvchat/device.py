@@ -8,15 +8,19 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from kvchat.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import torch
 
-WeightsName: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+WeightsName: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
 """What `--weights` accepts."""
+ROUNDED_WEIGHTS = ("int8", "int4")
+"""Those in which matrices of linear layers take whole numbers; the rest stays in float."""
+MAX_FP32_PARAMETERS = 200_000_000
+"""On a CPU 'auto' rounds the weights of models larger than this."""
 
 MAX_DEFAULT_POOL_BYTES = 2 << 30
 MAX_DEFAULT_THREADS = 16
@@ -52,33 +56,52 @@ def choose_device(name: str) -> str:
     return name
 
 
-def choose_dtype(device: str, weights: str, num_parameters: int) -> "torch.dtype":
-    """Return the dtype of weights and of the arithmetic.
+def choose_weights(device: str, weights: str, num_parameters: int) -> str:
+    """Return the name of what weights are kept in: 'fp32', 'bf16', 'fp16', 'int8' or 'int4'.
 
-    'auto' is fp32 on a CPU where that takes at most 40 % of the available memory, else bf16, and
-    bf16 on accelerators that can compute with it. Raises InvalidArgument for an unknown name and
-    for a precision the device cannot multiply in.
+    'auto' is the half precision that an accelerator multiplies in. On a CPU it is fp32 for models
+    that are small, and int8 for larger ones, which are bound by reading their weights. Raises
+    InvalidArgument for an unknown name and for what does not work on the device.
     """
     import torch
 
-    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if weights == "auto":
         if device == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         if device == "mps":
-            return torch.bfloat16 if _multiplies(device, torch.bfloat16) else torch.float32
+            return "bf16" if _multiplies(device, torch.bfloat16) else "fp32"
         fits = 4 * num_parameters <= _FP32_MEMORY_SHARE * available_memory_bytes()
-        return torch.float32 if fits else torch.bfloat16
-    if weights not in names:
-        raise InvalidArgument(
-            f"weights is {weights!r}, but it must be one of: auto, {', '.join(names)}."
-        )
-    if not _multiplies(device, names[weights]):
-        working = [name for name in names if _multiplies(device, names[name])]
-        raise InvalidArgument(
-            f"--weights {weights} does not work on {device}; use {' or '.join(working)}."
-        )
-    return names[weights]
+        return "fp32" if fits and num_parameters <= MAX_FP32_PARAMETERS else "int8"
+    known = get_args(WeightsName)
+    if weights not in known:
+        raise InvalidArgument(f"weights is {weights!r}, but it must be one of: {', '.join(known)}.")
+    if not _works(device, weights):
+        working = [name for name in known[1:] if _works(device, name)]
+        choice = f"{', '.join(working[:-1])} or {working[-1]}"
+        raise InvalidArgument(f"--weights {weights} does not work on {device}; use {choice}.")
+    return weights
+
+
+def compute_dtype(device: str, weights: str) -> "torch.dtype":
+    """Return the dtype of the arithmetic around weights of a kind that `choose_weights` returned.
+
+    Rounded weights go with float32 on a CPU, and with what 'auto' takes elsewhere.
+    """
+    import torch
+
+    if weights in ROUNDED_WEIGHTS:
+        weights = "fp32" if device == "cpu" else choose_weights(device, "auto", 0)
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[weights]
+
+
+def _works(device: str, weights: str) -> bool:
+    """Whether the device multiplies with weights of this kind."""
+    import torch
+
+    if weights in ROUNDED_WEIGHTS:
+        return device == "cpu" or (device == "cuda" and weights == "int8")
+    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return _multiplies(device, names[weights])
 
 
 def _multiplies(device: str, dtype: "torch.dtype") -> bool:

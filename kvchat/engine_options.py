@@ -68,13 +68,15 @@ class EngineOptions:
         segments: "SegmentThread | None",
         post: Callable[[Callable[[], None]], object],
         tell: Callable[[str], None],
+        progress: Callable[[float], None] | None = None,
     ) -> "tuple[Engine, ChosenOptions]":
         """Load weights and return the engine, and what was chosen for it.
 
         Engine thread only; imports torch and sets its number of threads. `segments` is where keys
         and values are saved, None for nowhere; `post` runs a job on the engine thread, soon;
-        `tell` gets a sentence where a choice takes time or cannot be kept. Raises InvalidArgument
-        for what this machine cannot do, ModelError for damaged weights.
+        `tell` gets a sentence where a choice takes time or cannot be kept; `progress` is
+        called with the part of the weights that is read. Raises InvalidArgument for what this
+        machine cannot do, ModelError for damaged weights.
         """
         from kvchat.torch_libraries import load_torch_libraries
 
@@ -104,8 +106,15 @@ class EngineOptions:
             kernels = choose_kernels(self.kernel, tell)
             if kernels is not None:
                 kernels.set_threads(threads)
-        dtype = devices.choose_dtype(device, self.weights, config.num_parameters)
-        model = folder.load(dtype=dtype, device=device)
+        weights = devices.choose_weights(device, self.weights, config.num_parameters)
+        dtype = devices.compute_dtype(device, weights)
+        is_rounded = weights in devices.ROUNDED_WEIGHTS
+        model = folder.load(
+            dtype=dtype,
+            device=device,
+            weights=weights if is_rounded else "float",
+            progress=progress,
+        )
         spec = folder.kv_spec()
         shape = PoolShape.of(
             spec,
@@ -129,7 +138,7 @@ class EngineOptions:
             block_size=self.block_size,
             dtype=dtype,
             device=device,
-            salt=folder.digest(str(dtype)).encode(),
+            salt=folder.digest(f"{weights}, {dtype}" if is_rounded else str(dtype)).encode(),
             kv_dtype=self.kv_dtype,
         )
         engine = Engine(
@@ -142,6 +151,5 @@ class EngineOptions:
             layout = segment_layout(cache, cache.salt.decode())
             segments.open(layout)
             engine.residency = Residency(cache, segments, layout, post)
-        names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
         kernel = "torch" if kernels is None else "native"
-        return engine, ChosenOptions(device, names[dtype], kernel)
+        return engine, ChosenOptions(device, weights, kernel)

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from kvchat import paths
-from kvchat.device import default_threads
+from kvchat.device import ROUNDED_WEIGHTS, compute_dtype, default_threads
 from kvchat.errors import KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVDtype
@@ -28,6 +28,7 @@ from kvchat.text.tokenizer import Tokenizer
 CHUNK_TOKENS = 256
 STRETCH_TOKENS = 2000
 MAX_TEXT_BYTES = 64 << 20
+FLOATS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def read_text(
         model.config.kv_spec(),
         held // block_size + 4,
         block_size=block_size,
+        dtype=model.norm.weight.dtype,
         kv_dtype=kv_dtype,
     )
     sequence = cache.open(window=window, sinks=sinks)
@@ -96,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--window", type=int, metavar="N")
     parser.add_argument("--sinks", type=int, default=4, metavar="S")
     parser.add_argument("--kv-dtype", choices=("auto", "int8"), default="auto")
+    parser.add_argument("--weights", choices=(*FLOATS, *ROUNDED_WEIGHTS), default="fp32")
     parser.add_argument("--threads", type=int, default=default_threads(), metavar="N")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -108,7 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ids = tokenizer.encode(text)[: options.tokens]
         if tokenizer.bos_id is not None:
             ids = [tokenizer.bos_id, *ids]
-        model = load_transformer(folder, dtype=torch.float32, device="cpu")
+        is_rounded = options.weights in ROUNDED_WEIGHTS
+        model = load_transformer(
+            folder,
+            dtype=compute_dtype("cpu", options.weights),
+            device="cpu",
+            weights=options.weights if is_rounded else "float",
+        )
         reading = read_text(
             model,
             ids,
@@ -134,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tokens": len(losses),
         "window": options.window,
         "sinks": options.sinks if options.window else 0,
+        "weights": options.weights,
         "kv_dtype": options.kv_dtype,
         "bits_per_byte": round(sum(losses) / math.log(2) / num_bytes, 4),
         "perplexity": round(_perplexity(losses), 3),

@@ -5,7 +5,7 @@ prompts, stop strings, streaming, saving. Only the answers are exact integers, w
 without any cache can tell. Imports torch where the model is loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -55,7 +55,14 @@ class HashFolder(ModelFolder):
         """Return what a token stores; imports torch."""
         return self.model().spec
 
-    def load(self, *, dtype: "torch.dtype", device: str) -> "HashModel":
+    def load(
+        self,
+        *,
+        dtype: "torch.dtype",
+        device: str,
+        weights: str = "float",
+        progress: Callable[[float], None] | None = None,
+    ) -> "HashModel":
         """Return the model; there are no weights."""
         return self.model()
 

@@ -67,7 +67,7 @@ class ChatRuntime(Archive):
 
     model       a model folder, opened or not, or None for the bundled model
     device      'auto', 'cpu', 'cuda' or 'mps'
-    weights     'auto', 'fp32', 'bf16' or 'fp16'
+    weights     'auto', 'fp32', 'bf16', 'fp16', 'int8' or 'int4'
     kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room
     pool_bytes  size of the block pool; None takes a quarter of the free memory, at most 2 GiB
     data_dir    where chats are stored; None is the usual place for this system
@@ -365,6 +365,7 @@ class ChatRuntime(Archive):
             self._segments,
             lambda job: self._engine.call(lambda _: job()),
             self._note_choice,
+            self._note_progress,
         )
         self._status = replace(
             self._status, device=chosen.device, weights=chosen.weights, kernel=chosen.kernel
@@ -378,9 +379,12 @@ class ChatRuntime(Archive):
         log.warning("%s", sentence)
         self._status = replace(self._status, notice=sentence)
 
+    def _note_progress(self, part: float) -> None:
+        self._status = replace(self._status, loaded_part=part)
+
     def _note_loading(self) -> None:
         sentence = f"Loading {self._status.model_name}…"
-        self._status = replace(self._status, state="loading", sentence=sentence)
+        self._status = replace(self._status, state="loading", sentence=sentence, loaded_part=0.0)
 
     def _note_ready(self, engine: "Engine") -> None:
         status = self._status

@@ -25,6 +25,8 @@ class RuntimeStatus:
     """What computes on a CPU: "native" for compiled kernels, else "torch"."""
     notice: str = ""
     """What happens or happened about a choice that takes time, or could not be kept."""
+    loaded_part: float = 0.0
+    """How much of the weights is read, 0 to 1, while they are being loaded."""
 
 
 @dataclass(frozen=True, slots=True)

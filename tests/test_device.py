@@ -40,33 +40,55 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are(
 
 
 @pytest.mark.parametrize(
-    ("num_parameters", "expected"),
-    [(100 * MIB, torch.float32), (101 * MIB, torch.bfloat16)],
+    ("num_parameters", "available", "expected"),
+    [
+        (device.MAX_FP32_PARAMETERS, 10 * GIB, "fp32"),
+        (device.MAX_FP32_PARAMETERS + 1, 10 * GIB, "int8"),
+        (100 * MIB, 1000 * MIB, "fp32"),
+        (101 * MIB, 1000 * MIB, "int8"),
+    ],
 )
-def test_auto_weights_on_the_cpu_depend_on_the_memory(
-    monkeypatch: pytest.MonkeyPatch, num_parameters: int, expected: torch.dtype
+def test_auto_weights_on_the_cpu_depend_on_size_and_memory(
+    monkeypatch: pytest.MonkeyPatch, num_parameters: int, available: int, expected: str
 ) -> None:
-    monkeypatch.setattr(device, "available_memory_bytes", lambda: 1000 * MIB)
-    assert device.choose_dtype("cpu", "auto", num_parameters) == expected
+    monkeypatch.setattr(device, "available_memory_bytes", lambda: available)
+    assert device.choose_weights("cpu", "auto", num_parameters) == expected
 
 
-def test_named_weights_are_taken() -> None:
-    assert device.choose_dtype("cpu", "fp32", 1) == torch.float32
-    assert device.choose_dtype("cpu", "bf16", 1) == torch.bfloat16
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("fp32", torch.float32),
+        ("bf16", torch.bfloat16),
+        ("int8", torch.float32),
+        ("int4", torch.float32),
+    ],
+)
+def test_named_weights_are_taken_with_their_arithmetic(name: str, dtype: torch.dtype) -> None:
+    assert device.choose_weights("cpu", name, 1) == name
+    assert device.compute_dtype("cpu", name) == dtype
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="one of: auto, fp32, bf16, fp16"):
-        device.choose_dtype("cpu", "fp8", 1)
+    with pytest.raises(InvalidArgument, match="one of: auto, fp32, bf16, fp16, int8, int4"):
+        device.choose_weights("cpu", "fp8", 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "device_name", "expected"),
+    [
+        ("fp16", "cpu", "--weights fp16 does not work on cpu; use fp32, bf16, int8 or int4."),
+        ("int4", "cuda", "--weights int4 does not work on cuda; use fp32, bf16 or int8."),
+        ("int8", "mps", "--weights int8 does not work on mps; use fp32 or bf16."),
+    ],
+)
 def test_a_precision_the_device_cannot_multiply_in_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, device_name: str, expected: str
 ) -> None:
     monkeypatch.setattr(device, "_multiplies", lambda name, dtype: dtype != torch.float16)
     with pytest.raises(InvalidArgument) as caught:
-        device.choose_dtype("cpu", "fp16", 1)
-    assert caught.value.sentence == "--weights fp16 does not work on cpu; use fp32 or bf16."
+        device.choose_weights(device_name, name, 1)
+    assert caught.value.sentence == expected
 
 
 def fake_files(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
@@ -218,4 +240,5 @@ def test_a_size_is_read_without_torch() -> None:
 def test_cuda_has_memory_and_a_precision() -> None:
     assert device.choose_device("auto") == "cuda"
     assert device.available_memory_bytes("cuda") > 0
-    assert device.choose_dtype("cuda", "auto", 1) in (torch.bfloat16, torch.float16)
+    assert device.choose_weights("cuda", "auto", 1) in ("bf16", "fp16")
+    assert device.compute_dtype("cuda", "int8") in (torch.bfloat16, torch.float16)

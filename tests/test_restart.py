@@ -167,10 +167,11 @@ def test_the_folder_may_be_deleted_at_any_time(open_runtime: Open, tmp_path: Pat
         say(chat, "still there?")
 
 
-def test_another_precision_reads_the_chat_again(open_runtime: Open) -> None:
+@pytest.mark.parametrize("weights", ["bf16", "int8", "int4"])
+def test_another_precision_reads_the_chat_again(open_runtime: Open, weights: str) -> None:
     with open_runtime() as runtime:
         say(runtime.new_session(window=None), LONG)
-    with open_runtime(weights="bf16") as runtime:
+    with open_runtime(weights=weights) as runtime:
         (chat,) = runtime.sessions()
         num_tokens = chat.stats().num_tokens
         _, num_computed = say(chat, "go on")

@@ -17,6 +17,7 @@ from kvchat.model.config import ModelConfig, shown
 from kvchat.model.folder import ModelFolder, cannot_load
 from kvchat.model.tensor_names import CheckpointPlan, StoredRows, plan_checkpoint
 from kvchat.model.transformer import Transformer
+from kvchat.model.weight_intake import WeightIntake
 from kvchat.untrusted import TensorEntry, read_safetensors_header
 
 _FLOAT_DTYPES = ("F32", "F16", "BF16", "F64")
@@ -29,12 +30,14 @@ def load_transformer(
     *,
     dtype: torch.dtype,
     device: str,
+    weights: str = "float",
     progress: Callable[[float], None] | None = None,
 ) -> Transformer:
     """Read the weights of `folder` into a Transformer of `dtype` on `device`, ready to answer.
 
     Takes the memory of the weights plus that of one tensor. On the CPU, weights stored in `dtype`
     stay mapped views of their file, which therefore must be replaced by rename, never in place.
+    With `weights` "int8" or "int4" each matrix of a linear layer is rounded as it is read.
     `progress` is called with the part that is read, from above 0 to 1. Raises ModelError.
     """
     with cannot_load(folder.path):
@@ -46,7 +49,8 @@ def load_transformer(
         _check_tensors(stored, plan, folder.config)
         total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
         done_bytes = 0.0
-        weights: dict[str, torch.Tensor] = {}
+        read: dict[str, torch.Tensor] = {}
+        intake = WeightIntake(model, weights, dtype=dtype, device=device)
         for path in folder.weight_files:
             inside = {
                 name: rows
@@ -58,14 +62,16 @@ def load_transformer(
                     for name, rows in inside.items():
                         fault("checkpoint.tensor")
                         tensor = _rows_of(file.get_tensor(rows.tensor), rows)
-                        weights[name] = _converted(tensor, dtype, device)
+                        if not intake.take(name, tensor):
+                            read[name] = _converted(tensor, dtype, device)
                         whole = stored[rows.tensor]
                         done_bytes += whole.num_bytes * rows.num_rows / whole.entry.shape[0]
                         if progress is not None:
                             progress(min(1.0, done_bytes / total_bytes))
             except SafetensorError as error:
                 raise ModelError(f"{path.name} is damaged: {error}.") from error
-        model.load_state_dict(weights, strict=True, assign=True)
+        model.load_state_dict(read, strict=True, assign=True)
+        intake.finish()
     return model.requires_grad_(False).eval()
 
 

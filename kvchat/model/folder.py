@@ -7,7 +7,7 @@ their tensors. Nothing in a folder is trusted, no code of it runs, and pickle is
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +113,20 @@ class ModelFolder:
         """Return what a token of this model stores in each layer."""
         return self.config.kv_spec()
 
-    def load(self, *, dtype: "torch.dtype", device: str) -> "Model":
-        """Load the weights and return the model; imports torch. Raises ModelError."""
+    def load(
+        self,
+        *,
+        dtype: "torch.dtype",
+        device: str,
+        weights: str = "float",
+        progress: Callable[[float], None] | None = None,
+    ) -> "Model":
+        """Load the weights and return the model, as `load_transformer` explains; imports torch."""
         from kvchat.model.checkpoint import load_transformer
 
-        return load_transformer(self, dtype=dtype, device=device)
+        return load_transformer(
+            self, dtype=dtype, device=device, weights=weights, progress=progress
+        )
 
     def digest(self, precision: str) -> str:
         """Return the model digest: 64 hexadecimal digits that name exactly this model.

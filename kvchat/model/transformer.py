@@ -82,7 +82,7 @@ class Transformer(nn.Module):
             DecoderLayer(config, index) for index in range(config.num_layers)
         )
         self.norm = norm_of(config)
-        self.lm_head = (
+        self.lm_head: nn.Module | None = (
             None
             if config.tie_word_embeddings
             else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -113,11 +113,14 @@ class Transformer(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map hidden states [R, hidden_size] of the last layer to logits [R, vocab_size]."""
-        head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         normed = self.norm(hidden)
         if self.config.logit_scale != 1.0:
             normed = normed * self.config.logit_scale
-        logits = functional.linear(normed, head)
+        logits: Tensor = (
+            functional.linear(normed, self.embed_tokens.weight)
+            if self.lm_head is None
+            else self.lm_head(normed)
+        )
         cap = self.config.logit_soft_cap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

@@ -50,7 +50,9 @@ def state_words(view: SessionView, status: "RuntimeStatus") -> tuple[str, str]:
     if status.state == "failed":
         return safe_line(status.sentence), "error"
     if status.state == "loading":
-        return safe_line(status.notice) or f"loading {safe_line(status.model_name)}", "accent"
+        part = f" {status.loaded_part:.0%}" if status.loaded_part else ""
+        words = safe_line(status.notice) or f"loading {safe_line(status.model_name)}{part}"
+        return words, "accent"
     if view.session.error and not view.is_running:
         return safe_line(view.session.error), "error"
     name = view.state_name

@@ -56,6 +56,7 @@ class FakeStatus:
     saving: bool = True
     kernel: str = "torch"
     notice: str = ""
+    loaded_part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
