@@ -5,7 +5,7 @@ Data only. A family whose arithmetic the modules of this folder already have is 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -105,6 +105,9 @@ _QWEN_WINDOWS = frozenset(
 )
 _GEMMA_FIELDS = frozenset({"attention_bias", "sliding_window", "layer_types",
     "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"})  # fmt: skip
+_LATENT_FIELDS = frozenset(
+    {"q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"}
+)
 _FOUR_NORMS = NormNames(
     "input_layernorm",
     "post_attention_layernorm",
@@ -206,6 +209,144 @@ FAMILIES: Mapping[str, Family] = {
                 ),
                 PackedTensor("mlp.gate_up_proj", ("mlp.gate_proj", "mlp.up_proj")),
             ),
+        ),
+        replace(
+            _GEMMA3,
+            model_type="gemma3",
+            defaults={
+                **_GEMMA3.defaults,
+                "hidden_size": 2304,
+                "intermediate_size": 9216,
+                "num_hidden_layers": 26,
+                "num_attention_heads": 8,
+            },
+            text_config="text_config",
+            ignorable=re.compile(
+                r"(?:.*\.)?rotary_emb\.inv_freq"
+                r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
+            ),
+        ),
+        Family(
+            "smollm3",
+            _LLAMA
+            | {
+                "num_key_value_heads": 4,
+                "max_position_embeddings": 32768,
+                "rope_theta": 2e6,
+                "tie_word_embeddings": True,
+                "no_rope_layer_interval": 4,
+            },
+            frozenset(
+                {
+                    "attention_bias",
+                    "mlp_bias",
+                    "no_rope_layers",
+                    "no_rope_layer_interval",
+                    "use_sliding_window",
+                    "sliding_window",
+                    "layer_types",
+                }
+            ),
+            window_rule="unrotated",
+        ),
+        Family(
+            "granite",
+            _LLAMA
+            | {
+                "embedding_multiplier": 1.0,
+                "residual_multiplier": 1.0,
+                "attention_multiplier": 1.0,
+                "logits_scaling": 1.0,
+            },
+            frozenset(
+                {
+                    "attention_bias",
+                    "mlp_bias",
+                    "embedding_multiplier",
+                    "residual_multiplier",
+                    "attention_multiplier",
+                    "logits_scaling",
+                }
+            ),
+        ),
+        Family(
+            "olmo2",
+            _LLAMA | {"rms_norm_eps": 1e-5},
+            frozenset({"attention_bias"}),
+            norms=NormNames(None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
+            qk_norm="projection",
+        ),
+        Family(
+            "mixtral",
+            _LLAMA
+            | {
+                "num_key_value_heads": 8,
+                "max_position_embeddings": 131072,
+                "rms_norm_eps": 1e-5,
+                "rope_theta": 1e6,
+                "num_local_experts": 8,
+                "num_experts_per_tok": 2,
+            },
+            frozenset({"sliding_window", "num_local_experts", "num_experts_per_tok"}),
+            window_rule="all",
+            experts="mixtral",
+            renamed=(
+                (".mlp.", ".block_sparse_moe."),
+                (".gate_proj.", ".w1."),
+                (".down_proj.", ".w2."),
+                (".up_proj.", ".w3."),
+            ),
+        ),
+        Family(
+            "minicpm3",
+            _LLAMA
+            | {
+                "max_position_embeddings": 32768,
+                "rms_norm_eps": 1e-5,
+                "tie_word_embeddings": True,
+                "q_lora_rank": 768,
+                "kv_lora_rank": 256,
+                "qk_nope_head_dim": 64,
+                "qk_rope_head_dim": 32,
+                "scale_emb": 12,
+                "scale_depth": 1.4,
+                "dim_model_base": 256,
+            },
+            _LATENT_FIELDS
+            | {"attention_bias", "mlp_bias", "scale_emb", "scale_depth", "dim_model_base"},
+            is_latent=True,
+        ),
+        Family(
+            "deepseek_v2",
+            _LLAMA
+            | {
+                "q_lora_rank": 1536,
+                "kv_lora_rank": 512,
+                "qk_nope_head_dim": 128,
+                "qk_rope_head_dim": 64,
+                "v_head_dim": 128,
+                "n_routed_experts": 64,
+                "n_shared_experts": 2,
+                "moe_intermediate_size": 1407,
+                "first_k_dense_replace": 0,
+                "routed_scaling_factor": 1.0,
+                "topk_method": "greedy",
+            },
+            _LATENT_FIELDS
+            | {
+                "attention_bias",
+                "mlp_bias",
+                "n_routed_experts",
+                "n_shared_experts",
+                "num_experts_per_tok",
+                "moe_intermediate_size",
+                "first_k_dense_replace",
+                "routed_scaling_factor",
+                "topk_method",
+            },
+            is_latent=True,
+            is_interleaved=True,
+            experts="deepseek",
         ),
     )
 }

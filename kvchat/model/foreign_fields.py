@@ -75,7 +75,7 @@ INERT_FIELDS = re.compile(
     | cache_implementation | dtype | ep_size | finetuning_task | id2label
     | initializer_range | is_decoder | is_llama_config | label2id | max_window_layers
     | mm_tokens_per_image | model_max_length | name_or_path | pretraining_tp | problem_type
-    | return_dict | router_aux_loss_coef | router_jitter_noise | seq_aux
+    | qk_head_dim | return_dict | router_aux_loss_coef | router_jitter_noise | seq_aux
     | task_specific_params | tokenizer_class | torch_dtype | torchscript | use_bfloat16 | use_cache
     | vision_config
     """,

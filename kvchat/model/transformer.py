@@ -16,6 +16,8 @@ from kvchat.kv.rotary import rotation
 from kvchat.kv.spec import RotarySpec
 from kvchat.model.attention import GroupedQueryAttention, Rotation
 from kvchat.model.config import ModelConfig
+from kvchat.model.experts import Experts
+from kvchat.model.latent_attention import LatentAttention
 from kvchat.model.layers import GatedMLP, RMSNorm
 
 
@@ -28,15 +30,11 @@ class DecoderLayer(nn.Module):
         self.norm_names = names
         self.residual_scale = config.residual_scale
         self._add_norm(names.before_attention, config)
-        self.self_attn = GroupedQueryAttention(config, layer_index)
+        attention = GroupedQueryAttention if config.latent is None else LatentAttention
+        self.self_attn = attention(config, layer_index)
         self._add_norm(names.after_attention, config)
         self._add_norm(names.before_mlp, config)
-        self.mlp = GatedMLP(
-            config.hidden_size,
-            config.intermediate_size,
-            bias=config.mlp_bias,
-            activation=config.activation,
-        )
+        self.mlp = _feed_forward(config, layer_index)
         self._add_norm(names.after_mlp, config)
 
     def forward(self, hidden: Tensor, rotation: Rotation | None, cache: KVCache) -> Tensor:
@@ -142,6 +140,18 @@ class Transformer(nn.Module):
             # Rounded to the dtype first, as in training.
             hidden = hidden * torch.tensor(scale, dtype=hidden.dtype, device=hidden.device)
         return cast(Tensor, hidden)
+
+
+def _feed_forward(config: ModelConfig, layer_index: int) -> nn.Module:
+    """Return the dense MLP of a layer, or its experts."""
+    if config.experts is not None and layer_index >= config.experts.first_layer:
+        return Experts(config)
+    return GatedMLP(
+        config.hidden_size,
+        config.intermediate_size,
+        bias=config.mlp_bias,
+        activation=config.activation,
+    )
 
 
 def norm_of(config: ModelConfig) -> RMSNorm:

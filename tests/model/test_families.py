@@ -36,6 +36,30 @@ pytestmark = pytest.mark.xdist_group("oracle")  # importing the oracle takes sec
 NUM_TOKENS = 80
 WINDOW = 12
 """Passed six times by the tokens above."""
+LATENT: dict[str, object] = {
+    "head_dim": ...,
+    "num_key_value_heads": 4,
+    "q_lora_rank": 28,
+    "kv_lora_rank": 20,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 12,
+    "v_head_dim": 14,
+}
+ROUTED: dict[str, object] = {
+    "n_routed_experts": 4,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 1,
+}
+YARN_MSCALE: dict[str, object] = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 2048,
+    "mscale": 0.9,
+    "mscale_all_dim": 0.5,
+    "rope_theta": 1e4,
+}
 GEMMA_LAYERS = {"sliding_window": WINDOW, "query_pre_attn_scalar": 40}
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
@@ -67,6 +91,48 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
             "head_dim": ...,
             "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.75},
             "tie_word_embeddings": True,
+        },
+    ),
+    "smollm3": ("smollm3", {"no_rope_layer_interval": 2, "head_dim": ...}),
+    "smollm3 with windows": (
+        "smollm3",
+        {
+            "no_rope_layers": [1, 0, 0, 1],
+            "use_sliding_window": True,
+            "sliding_window": WINDOW,
+            "head_dim": ...,
+        },
+    ),
+    "granite": (
+        "granite",
+        {
+            "head_dim": ...,
+            "embedding_multiplier": 3.0,
+            "residual_multiplier": 0.6,
+            "attention_multiplier": 0.3,
+            "logits_scaling": 1.7,
+        },
+    ),
+    "olmo2": ("olmo2", {"head_dim": ...}),
+    "mixtral": ("mixtral", {"num_local_experts": 4}),
+    "mixtral with window": ("mixtral", {"num_local_experts": 3, "sliding_window": WINDOW}),
+    "minicpm3": ("minicpm3", {**LATENT, "dim_model_base": 40, "scale_emb": 4.0}),
+    "deepseek_v2": (
+        "deepseek_v2",
+        {**LATENT, **ROUTED, "q_lora_rank": None, "rope_parameters": YARN_MSCALE},
+    ),
+    "deepseek_v2 with groups": (
+        "deepseek_v2",
+        {
+            **LATENT,
+            **ROUTED,
+            "n_routed_experts": 8,
+            "num_experts_per_tok": 3,
+            "topk_method": "group_limited_greedy",
+            "n_group": 4,
+            "topk_group": 2,
+            "routed_scaling_factor": 2.5,
+            "attention_bias": True,
         },
     ),
 }
@@ -104,7 +170,8 @@ def case(request: pytest.FixtureRequest, case_of: Callable[[str], Case]) -> Case
 
 
 def test_every_family_is_compared() -> None:
-    assert {model_type for model_type, _ in VARIANTS.values()} == set(FAMILIES)
+    nested = {"gemma3"}  # is in test_nested_gemma3.py
+    assert {model_type for model_type, _ in VARIANTS.values()} | nested == set(FAMILIES)
 
 
 def test_a_whole_prompt_gives_the_oracles_logits(case: Case) -> None:
@@ -208,6 +275,37 @@ POWER: list[tuple[str, dict[str, object]]] = [
     ("gemma3_text", {"layer_types": ..., "sliding_window_pattern": 2}),
     ("gemma3_text", {"attn_logit_softcapping": 3.0}),
     ("gemma3_text", {"final_logit_softcapping": 3.0}),
+    ("smollm3", {"no_rope_layers": [1, 0, 1, 1]}),
+    ("smollm3", {"no_rope_layers": ..., "no_rope_layer_interval": 3}),
+    ("smollm3 with windows", {"use_sliding_window": False}),
+    ("smollm3 with windows", {"layer_types": ["sliding_attention"] * 4}),
+    ("granite", {"embedding_multiplier": 2.0}),
+    ("granite", {"residual_multiplier": 0.7}),
+    ("granite", {"attention_multiplier": 0.4}),
+    ("granite", {"logits_scaling": 1.5}),
+    ("olmo2", {"rms_norm_eps": 1e-3}),
+    ("mixtral", {"num_experts_per_tok": 1}),
+    ("mixtral", {"num_experts_per_tok": 3}),
+    ("mixtral with window", {"sliding_window": None}),
+    ("mixtral with window", {"sliding_window": WINDOW + 1}),
+    ("minicpm3", {"scale_emb": 3.0}),
+    ("minicpm3", {"scale_depth": 1.0}),
+    ("minicpm3", {"scale_depth": None}),
+    ("minicpm3", {"dim_model_base": 50}),
+    ("minicpm3", {"dim_model_base": None}),
+    ("deepseek_v2", {"routed_scaling_factor": 1.5}),
+    ("deepseek_v2", {"num_experts_per_tok": 1}),
+    ("deepseek_v2", {"rope_parameters.mscale": 0.5}),
+    ("deepseek_v2", {"rope_parameters.mscale_all_dim": 0.9}),
+    ("deepseek_v2", {"rope_parameters.factor": 8.0}),
+    ("deepseek_v2", {"rope_parameters.beta_fast": 4.0}),
+    ("deepseek_v2", {"rope_parameters.beta_slow": 0.25}),
+    ("deepseek_v2", {"rope_parameters.truncate": False}),
+    ("deepseek_v2", {"rope_parameters.original_max_position_embeddings": 256}),
+    ("deepseek_v2", {"rope_parameters.attention_factor": 1.5}),
+    ("deepseek_v2 with groups", {"topk_method": "greedy"}),
+    ("deepseek_v2 with groups", {"topk_group": 3}),
+    ("deepseek_v2 with groups", {"n_group": 2}),
     ("phi3", {"sliding_window": WINDOW + 1}),
     ("phi3", {"rope_parameters.partial_rotary_factor": 0.5}),
 ]
@@ -247,8 +345,9 @@ def test_the_older_dialect_is_the_same_model(case: Case, tmp_path: Path) -> None
     older["rope_theta"] = rope.pop("rope_theta")
     if "partial_rotary_factor" in rope:
         older["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
-    assert rope == {"rope_type": "default"}
-    older |= {"rope_scaling": None}
+    older["rope_scaling"] = None if rope == {"rope_type": "default"} else rope
+    if older["rope_scaling"] is not None:
+        rope["type"] = rope.pop("rope_type")
     older.pop("layer_types", None)
     newer = ModelFolder.open(case.folder)
     (tmp_path / "config.json").write_text(json.dumps(older))
