@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, str] = {
     " durable_files untrusted log_output settings_file",
     "print_mode": "runtime session settings sampling_params clean_text",
     "bench": "cli_options settings store tui runtime engine model kv device sampling_params"
-    " hash_model paths",
+    " hash_model paths durable_files native",
     "doctor": "cli_options doctor_program device native",
     "doctor_program": "doctor_twin kv hash_model native",
     "doctor_twin": "kv",

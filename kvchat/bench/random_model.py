@@ -27,6 +27,26 @@ SHAPES: dict[str, dict[str, int]] = {
         "vocab_size": 32000,
         "max_position_embeddings": 2048,
     },
+    "125m": {
+        "hidden_size": 768,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 12,
+        "head_dim": 64,
+        "vocab_size": 32000,
+        "max_position_embeddings": 8192,
+    },
+    "null": {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "vocab_size": 4096,
+        "max_position_embeddings": 8192,
+    },
     "tiny": {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -38,7 +58,9 @@ SHAPES: dict[str, dict[str, int]] = {
         "max_position_embeddings": 2048,
     },
 }
-"""1b is the shape of TinyLlama, 1.1 billion parameters; tiny is for trying the benchmark out."""
+"""1b is the shape of TinyLlama, 1.1 billion parameters; 125m has 12 layers, 768 wide, 134 million
+with both word matrices; null has its 12 layers and next to no maths in them; tiny is for trying a
+benchmark out."""
 
 
 def write_random_model(

@@ -1,0 +1,144 @@
+"""Who races at a precision: kvchat with each kernel, and the peers that are installed.
+
+All compute the same weights: ours are mapped from the folder, transformers shares them, and
+llama.cpp quantises a copy of them itself. Files are made once in a folder that may be kept.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from kvchat.bench import llama_peer, transformers_peer
+from kvchat.bench.contestant import Contestant
+from kvchat.bench.gguf import write_gguf
+from kvchat.bench.own_engine import OwnEngine
+from kvchat.bench.random_model import SHAPES, write_random_model
+from kvchat.device import ROUNDED_WEIGHTS
+from kvchat.durable_files import temporary_name
+from kvchat.errors import InvalidArgument
+from kvchat.model.folder import ModelFolder
+from kvchat.model.transformer import Transformer
+from kvchat.paths import bundled_model_dir
+
+FILE_TYPES = {"fp32": "F32", "bf16": "F16", "int8": "Q8_0", "int4": "Q4_0"}
+"""Our precisions, and what llama.cpp has beside them."""
+PEER_PRECISIONS = {"fp32": "fp32", "bf16": "bf16", "int8": "fp32"}
+"""What transformers computes in beside ours; it has no quantised weights of its own here."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass
+class Lineup:
+    """The contestants of one precision; `dense` is the truth they are checked against."""
+
+    precision: str
+    dense: Transformer
+    own: list[OwnEngine] = field(default_factory=list)
+    peers: list[Contestant] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Contestant]:
+        """Everybody, we first."""
+        return [*self.own, *self.peers]
+
+
+def model_folder(directory: Path, shape: str) -> Path:
+    """Return the folder of a shape's random weights below a directory, made where it is not yet."""
+    if shape not in SHAPES:
+        raise InvalidArgument(
+            f"--shape is {shape!r}, but it must be one of: {', '.join(sorted(SHAPES))}."
+        )
+    folder = directory / shape
+    if not folder.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        unfinished = temporary_name(folder)
+        write_random_model(unfinished, shape, bundled_model_dir())
+        os.replace(unfinished, folder)
+    return folder
+
+
+@contextmanager
+def open_lineup(
+    directory: Path,
+    shape: str,
+    precision: str,
+    *,
+    kernels: Sequence[str] = ("torch",),
+    pool_tokens: int,
+    with_peers: bool,
+) -> Iterator[Lineup]:
+    """Load everybody who races at a precision, and free them at the end."""
+    folder = model_folder(directory, shape)
+    opened = ModelFolder.open(folder)
+    dense = opened.load(dtype=torch.float32, device="cpu")
+    assert isinstance(dense, Transformer)
+    lineup = Lineup(precision, dense)
+    for kernel in kernels:
+        lineup.own.append(_own(opened, dense, precision, kernel, pool_tokens))
+    if with_peers:
+        _add_transformers(lineup, folder)
+        _add_llama(lineup, directory, shape)
+    try:
+        yield lineup
+    finally:
+        for each in lineup.all:
+            each.close()
+
+
+def _own(
+    folder: ModelFolder, dense: Transformer, precision: str, kernel: str, pool_tokens: int
+) -> OwnEngine:
+    dtype = DTYPES.get(precision, torch.float32)
+    model: object = dense
+    if precision != "fp32":
+        rounded = precision if precision in ROUNDED_WEIGHTS else "float"
+        model = folder.load(dtype=dtype, device="cpu", weights=rounded)
+    assert isinstance(model, Transformer)
+    return OwnEngine(
+        f"kvchat {precision}",
+        model,
+        folder.config,
+        dtype=dtype,
+        num_bytes=sum(each.nbytes for each in (*model.parameters(), *model.buffers())),
+        pool_tokens=pool_tokens,
+    )
+
+
+def _add_transformers(lineup: Lineup, folder: Path) -> None:
+    if lineup.precision not in PEER_PRECISIONS:
+        return
+    if not transformers_peer.is_installed():
+        lineup.notes.append(transformers_peer.HOW_TO_INSTALL)
+        return
+    precision = PEER_PRECISIONS[lineup.precision]
+    weights: dict[str, torch.Tensor] | None = None
+    if precision == "fp32":
+        weights = {
+            name if name.startswith("lm_head") else f"model.{name}": parameter.detach()
+            for name, parameter in lineup.dense.named_parameters()
+        }
+    peer = transformers_peer.TransformersPeer(folder, DTYPES[precision], weights)
+    lineup.peers.append(peer)
+
+
+def _add_llama(lineup: Lineup, directory: Path, shape: str) -> None:
+    if not llama_peer.is_installed():
+        lineup.notes.append(llama_peer.HOW_TO_INSTALL)
+        return
+    source = directory / f"{shape}-F32.gguf"
+    if not source.exists():
+        unfinished = temporary_name(source)
+        write_gguf(unfinished, lineup.dense)
+        os.replace(unfinished, source)
+    file_type = FILE_TYPES[lineup.precision]
+    target = directory / f"{shape}-{file_type}.gguf"
+    if not target.exists():
+        unfinished = temporary_name(target)
+        llama_peer.quantize_file(source, unfinished, file_type, torch.get_num_threads())
+        os.replace(unfinished, target)
+    lineup.peers.append(llama_peer.LlamaPeer(target, file_type))
