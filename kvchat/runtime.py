@@ -33,6 +33,7 @@ from kvchat.store.data_dir import DataDir
 from kvchat.store.rows import SessionRow, new_id
 from kvchat.store.segment_thread import segment_thread
 from kvchat.store.store_thread import StoreThread
+from kvchat.text.tokenizer import Tokenizer
 from kvchat.text.tokenizer_files import tokenizer_digest
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class ChatRuntime(Archive):
         else:
             self._folder = model
         self._is_bundled = model is None
+        Tokenizer.check_folder(self._folder.path)
         digest = tokenizer_digest(self._folder.path)
         model_name = f"{self._folder.name}#{digest}"
         config = self._folder.config
@@ -148,7 +150,7 @@ class ChatRuntime(Archive):
                 self._data_dir.path,
                 paths.cache_dir() if data_dir is None else None,
             )
-        self._prompts = PromptThread(self._folder.path, model_name)
+        self._prompts = PromptThread(self._folder.path, model_name, config.vocab_size)
         self._focus: str | None = None
         self._engine = EngineThread(
             self._build_engine, on_ready=self._note_ready, on_ended=self._note_ended

@@ -87,9 +87,10 @@ DOORS: dict[str, str] = {
     "rich": "tui/*",
     "markdown_it": "tui/*",
     "sqlite3": "store/*",
-    "sentencepiece": "text/tokenizer.py text/sandbox.py training_corpus.py training_export.py",
-    "tokenizers": "text/json_tokenizer.py",
-    "jinja2": "text/sandbox.py",
+    "sentencepiece": "text/sentencepiece_model.py text/sandbox_child.py training_corpus.py"
+    " training_export.py",
+    "tokenizers": "text/json_model.py text/sandbox_child.py",
+    "jinja2": "text/sandbox_child.py",
     "subprocess": "native/toolchain.py bench/start.py bench/everything.py bench/busy_core.py"
     " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",

@@ -39,8 +39,10 @@ class Voice:
 class PromptThread:
     """Loads the voice of a model folder, then runs what writes prompts, one job at a time."""
 
-    def __init__(self, folder: Path, model_name: str) -> None:
+    def __init__(self, folder: Path, model_name: str, num_rows: int | None = None) -> None:
+        """`num_rows` is how many token ids the model knows."""
         self._folder = folder
+        self._num_rows = num_rows
         self._model_name = model_name
         self._fixed: dict[str | None, int] = {}
         self._sandbox = Sandbox()
@@ -79,7 +81,7 @@ class PromptThread:
 
     def _load(self) -> Voice:
         self._sandbox.start()
-        tokenizer = Tokenizer.load(self._folder, self._sandbox)
+        tokenizer = Tokenizer.load(self._folder, self._sandbox, self._num_rows)
         template = ChatTemplate.load(self._folder, tokenizer, self._sandbox)
         if template.notice is not None:
             log.warning("%s", template.notice)

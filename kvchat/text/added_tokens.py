@@ -4,7 +4,8 @@ Knows neither the model's pieces nor what a token means.
 """
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,19 +42,23 @@ class TokenCutter:
 
     def __init__(self, tokens: Iterable[AddedToken]) -> None:
         self._tokens = {token.content: token for token in tokens if token.content}
-        # Of the alternatives of a pattern the first that matches counts: longest first.
-        literals = sorted(self._tokens, key=lambda literal: (-len(literal), literal))
-        self._pattern = re.compile("|".join(map(re.escape, literals))) if literals else None
+        # Thousands of literals in one pattern would be tried one by one at every place. Instead a
+        # literal may begin at a few characters, and has one of a few lengths there, longest first.
+        lengths: dict[str, set[int]] = {}
+        for literal in self._tokens:
+            lengths.setdefault(literal[0], set()).add(len(literal))
+        self._lengths = {first: sorted(each, reverse=True) for first, each in lengths.items()}
+        firsts = "".join(map(re.escape, self._lengths))
+        self._first = re.compile(f"[{firsts}]") if firsts else None
 
     def cut(self, text: str) -> list[Segment]:
         """Return the segments of `text` in order; none is empty, and two texts never meet."""
         segments: list[Segment] = []
         done = 0
-        for match in self._pattern.finditer(text) if self._pattern is not None else ():
-            start, end = match.span()
+        for start, end in self._places(text):
             if start < done:  # it begins with white space that the last token has eaten
                 continue
-            token = self._tokens[match.group()]
+            token = self._tokens[text[start:end]]
             if token.single_word and (_is_word(text, start - 1) or _is_word(text, end)):
                 continue
             if token.lstrip:
@@ -70,10 +75,34 @@ class TokenCutter:
 
     def replace(self, text: str, replacements: dict[str, str]) -> str:
         """Return `text` with every literal token replaced, whatever stands beside it."""
-        if self._pattern is None:
-            return text
-        return self._pattern.sub(lambda match: replacements[match.group()], text)
+        parts: list[str] = []
+        done = 0
+        for start, end in self._places(text):
+            parts += (text[done:start], replacements[text[start:end]])
+            done = end
+        parts.append(text[done:])
+        return "".join(parts)
+
+    def _places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield (start, end) of each literal in the text; none overlaps the one before."""
+        if self._first is None:
+            return
+        position = 0
+        while (found := self._first.search(text, position)) is not None:
+            start = found.start()
+            position = start + 1
+            for length in self._lengths[found.group()]:
+                literal = text[start : start + length]
+                if len(literal) == length and literal in self._tokens:
+                    position = start + length
+                    yield start, position
+                    break
 
 
 def _is_word(text: str, position: int) -> bool:
-    return 0 <= position < len(text) and (text[position].isalnum() or text[position] == "_")
+    """Whether a word character stands there: a letter, mark, digit, joiner or underscore."""
+    if not 0 <= position < len(text):
+        return False
+    character = text[position]
+    category = unicodedata.category(character)
+    return category[0] in "LM" or category in ("Nd", "Nl", "Pc") or character in "\u200c\u200d"

@@ -16,17 +16,19 @@ def _one_mark_per_byte(error: UnicodeError) -> tuple[str, int]:
 
 
 # Like SentencePiece: one U+FFFD for each invalid byte, where Python gives one for each sequence.
-_ERRORS = "kvchat.one-mark-per-byte"
-codecs.register_error(_ERRORS, _one_mark_per_byte)
+ONE_MARK_PER_BYTE = "kvchat.one-mark-per-byte"
+codecs.register_error(ONE_MARK_PER_BYTE, _one_mark_per_byte)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """What each token id gives: text, one byte of a character, or nothing (an empty text)."""
+    """What each token id gives: text, bytes of a character, or nothing (an empty text)."""
 
     entries: tuple[str | bytes, ...]
     drops_blank: bytes
     """One flag per id: as the first that gives text, it loses one leading blank."""
+    error_handler: str = ONE_MARK_PER_BYTE
+    """How bytes that are no UTF-8 are shown, as `bytes.decode` takes it."""
 
     def entry(self, token_id: int) -> str | bytes:
         """Return what an id gives; an id that names no token gives nothing."""
@@ -35,23 +37,26 @@ class TokenTable:
 
 def decode_all(table: TokenTable, ids: Iterable[int]) -> str:
     """Return the text of a whole list of ids at once."""
+    errors = table.error_handler
     parts: list[str] = []
     run = bytearray()
     at_start = True
     for token_id in ids:
         entry = table.entry(token_id)
+        if not entry:
+            continue
         if isinstance(entry, bytes):
             run += entry
             at_start = False
-        elif entry:
+        else:
             if run:
-                parts.append(run.decode("utf-8", _ERRORS))
+                parts.append(run.decode("utf-8", errors))
                 run.clear()
             if at_start and table.drops_blank[token_id]:
                 entry = entry.removeprefix(" ")
             parts.append(entry)
             at_start = False
-    parts.append(run.decode("utf-8", _ERRORS))
+    parts.append(run.decode("utf-8", errors))
     return "".join(parts)
 
 
@@ -83,17 +88,19 @@ class StreamDetokenizer:
     def push(self, token_id: int) -> str:
         """Take the next id and return the text that is now certain, often empty."""
         entry = self._table.entry(token_id)
+        if not entry:
+            return ""
         if isinstance(entry, bytes):
             self._at_start = False
-            text, used = codecs.utf_8_decode(self._pending + entry, _ERRORS, False)
+            text, used = codecs.utf_8_decode(
+                self._pending + entry, self._table.error_handler, False
+            )
             self._pending = (self._pending + entry)[used:]
-        elif entry:
+        else:
             if self._at_start and self._table.drops_blank[token_id]:
                 entry = entry.removeprefix(" ")
             self._at_start = False
             text = self._take_pending() + entry
-        else:
-            return ""
         return self._release(text) if text else ""
 
     def flush(self) -> str:
@@ -114,7 +121,7 @@ class StreamDetokenizer:
     def _take_pending(self) -> str:
         if not self._pending:
             return ""
-        text = self._pending.decode("utf-8", _ERRORS)
+        text = self._pending.decode("utf-8", self._table.error_handler)
         self._pending = b""
         return text
 

@@ -6,9 +6,8 @@ with limits on memory, processor time, wall time and output, no file writes and 
 anything. The first load of a tokenizer file runs there too. What goes wrong there is a sentence
 here; the child is killed when it overruns and started again when it is needed next.
 
-This file is both ends. Run as a script it is the child (`_serve`), which loads Jinja and the
-standard library and nothing of kvchat; so the upper half imports no part of kvchat either.
-Requests and answers are single lines of JSON on the child's standard input and output.
+The child is `sandbox_child.py`, which loads nothing of kvchat. Requests and answers are single
+lines of JSON on its standard input and output.
 """
 
 import base64
@@ -19,19 +18,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-if TYPE_CHECKING:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+from kvchat.text import sandbox_child
+from kvchat.text.sandbox_child import MAX_OUTPUT, MAX_REQUEST_BYTES
 
-MEMORY_BYTES = 512 << 20
-MAX_OUTPUT = 4 << 20
-"""Characters a template may write."""
 MAX_TEMPLATE = 256 << 10
 """Characters a template may have."""
-MAX_REQUEST_BYTES = 64 << 20
 FIRST_SECONDS = 1.0
 """Wall time for the first request of a template, which compiles it."""
 NEXT_SECONDS = 0.25
@@ -40,7 +33,6 @@ SECONDS_PER_MB = 1.0
 SECOND_CHANCE_SECONDS = 5.0
 """When a template that has worked before overruns, the machine is slow rather than it."""
 START_SECONDS = 30.0
-_CPU_SECONDS = 8
 _MAX_LINE = 8 * MAX_OUTPUT
 
 
@@ -107,15 +99,25 @@ class Sandbox:
             raise SandboxFailed("it writes too much text")
         return text
 
-    def check_tokenizer(self, raw: bytes) -> str | None:
-        """Load the bytes of a `tokenizer.model` in the child; return why that fails, or None."""
-        line = json.dumps({"tokenizer": base64.b64encode(raw).decode("ascii")}).encode("ascii")
+    def check_tokenizer(self, kind: str, raw: bytes) -> str | None:
+        """Load the bytes of a `tokenizer.model` or `tokenizer.json` in the child, and use them.
+
+        `kind` is 'model' or 'json'. Returns why that fails, or None. A `tokenizer.json` takes much
+        room, so the child is replaced after one, in the background.
+        """
+        encoded = base64.b64encode(raw).decode("ascii")
+        line = json.dumps({"tokenizer": encoded, "kind": kind}).encode("ascii")
+        reason = None
         with self._lock:
             try:
                 self._ask(line, START_SECONDS)
             except SandboxFailed as error:
-                return str(error)
-        return None
+                reason = str(error)
+            if kind == "json":
+                self._end()
+        if kind == "json" and reason is None:
+            self.start()
+        return reason
 
     def close(self) -> None:
         """End the child, also in the middle of a request; harmless when repeated."""
@@ -192,7 +194,7 @@ class Sandbox:
         keep = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", __file__],
+                [sys.executable, "-I", "-B", sandbox_child.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -257,175 +259,3 @@ def _ended_by(status: int) -> str:
 def _one_line(reason: str) -> str:
     reason = " ".join(reason.split())
     return (reason if len(reason) <= 200 else reason[:197] + "...").rstrip(".")
-
-
-# -- the child -----------------------------------------------------------------------------------
-
-
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until the input ends. Runs in the child only."""
-    environment = _make_environment()
-    compiled: dict[str, Any] = {}  # Jinja's templates, by their source
-    # Both import modules when they are first used, which is forbidden afterwards.
-    warm_up = "{% macro m() %}{{ [1]|tojson }}{% endmacro %}{{ m() }}{{ strftime_now('%Y') }}"
-    _render(environment, compiled, {"template": warm_up, "variables": {}, "date": "2000-01-01"})
-    _limit_process()
-    is_locked = _forbid_everything_else()
-    answers.write(b"\n")
-    answers.flush()
-    while line := requests.readline(MAX_REQUEST_BYTES + 1):
-        _limit_processor_time()
-        answer: dict[str, object]
-        try:
-            request = json.loads(line)
-            if "tokenizer" in request:
-                is_locked[0] = False
-                try:
-                    text = _load_tokenizer(base64.b64decode(request["tokenizer"]))
-                finally:
-                    is_locked[0] = True
-            else:
-                text = _render(environment, compiled, request)
-            answer = {"text": text}
-        except MemoryError:
-            answer = {"error": "memory limit", "ends": True}
-        except RecursionError:
-            answer = {"error": "it is nested too deep", "ends": True}
-        except Exception as error:  # whatever a stranger's file raises is an answer
-            answer = {"error": str(error)[:1000] or type(error).__name__}
-        try:
-            encoded = json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        except MemoryError:
-            encoded = b'{"error": "memory limit", "ends": true}'
-        answers.write(encoded + b"\n")
-        answers.flush()
-
-
-def _render(
-    environment: "ImmutableSandboxedEnvironment", compiled: dict[str, Any], request: dict[str, Any]
-) -> str:
-    source = request["template"]
-    moment = datetime.fromisoformat(request["date"])
-    if source not in compiled:
-        compiled.clear()
-        compiled[source] = environment.from_string(source)
-
-    def strftime_now(form: str) -> str:
-        return moment.strftime(form)
-
-    parts: list[str] = []
-    room = MAX_OUTPUT
-    variables = {"strftime_now": strftime_now, "date_string": moment.strftime("%d %b %Y")}
-    for part in compiled[source].generate(variables | request["variables"]):
-        room -= len(part)
-        if room < 0:
-            raise ValueError("it writes too much text")
-        parts.append(part)
-    return "".join(parts)
-
-
-def _load_tokenizer(raw: bytes) -> str:
-    """Load a SentencePiece model and use it once."""
-    import sentencepiece
-
-    try:
-        model = sentencepiece.SentencePieceProcessor(model_proto=raw)
-        model.decode(model.encode("a 1 \u00e9\n"))
-    except RuntimeError:  # its text names a line of the library
-        raise ValueError("the SentencePiece library refuses it") from None
-    return ""
-
-
-def _make_environment() -> "ImmutableSandboxedEnvironment":
-    import jinja2.ext
-    from jinja2 import Environment, nodes
-    from jinja2.exceptions import TemplateError
-    from jinja2.parser import Parser
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(jinja2.ext.Extension):
-        """`{% generation %}` marks what a model is trained on; here it only shows its body."""
-
-        def __init__(self, environment: Environment) -> None:
-            self.tags = {"generation"}
-            super().__init__(environment)
-
-        def parse(self, parser: Parser) -> nodes.Node:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.Scope(body, lineno=line)
-
-    def to_json(
-        value: object,
-        ensure_ascii: bool = False,
-        indent: int | None = None,
-        separators: tuple[str, str] | None = None,
-        sort_keys: bool = False,
-    ) -> str:
-        return json.dumps(
-            value,
-            ensure_ascii=ensure_ascii,
-            indent=indent,
-            separators=separators,
-            sort_keys=sort_keys,
-        )
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    class TemplateEnvironment(ImmutableSandboxedEnvironment):
-        def handle_exception(self, source: str | None = None) -> NoReturn:
-            raise  # the error being handled; Jinja would rewrite its traceback, which nobody sees
-
-    environment = TemplateEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, Generation]
-    )
-    environment.filters["tojson"] = to_json
-    del environment.globals["lipsum"]  # makes text without end, and nothing else
-    environment.globals["raise_exception"] = raise_exception
-    return environment
-
-
-def _limit_process() -> None:
-    """Limit memory, forbid writing files and core dumps, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows: the limits of wall time remain
-        return
-    limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
-    for name, value in limits.items():
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            resource.setrlimit(getattr(resource, name), (value, value))
-
-
-def _limit_processor_time() -> None:
-    """Let this process use a few more seconds of processor time, after which it is killed."""
-    try:
-        import resource
-    except ImportError:
-        return
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    seconds = int(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
-
-
-def _forbid_everything_else() -> list[bool]:
-    """Make opening files, starting programs and connecting fail from now on.
-
-    Returns a list whose only item switches the rule; a tokenizer check has to import its library.
-    """
-    is_locked = [True]
-    forbidden = ("open", "os.", "subprocess.", "socket.", "ctypes.", "shutil.", "import")
-
-    def refuse(event: str, _: tuple[object, ...]) -> None:
-        if is_locked[0] and event.startswith(forbidden):
-            raise PermissionError(f"{event} is not allowed in a template")
-
-    sys.addaudithook(refuse)
-    return is_locked
-
-
-if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -17,9 +17,11 @@ from kvchat.untrusted import FileMissing, JsonValue, UntrustedFile, read_regular
 MAX_MODEL_BYTES = 32 << 20
 MAX_CONFIG_BYTES = 8 << 20
 MAX_TOKENIZER_JSON_BYTES = 48 << 20
+"""The largest published ones have about 33 MB."""
 MAX_TEMPLATE_BYTES = 256 << 10
 MAX_TOKEN_ID = 2_000_000
 MAX_ADDED_TOKENS = 100_000
+MAX_TOKEN_CHARACTERS = 1_000
 
 NAMES = (
     "bos_token",
@@ -47,23 +49,33 @@ class TokenizerFiles:
     tokenizer_class: str
     legacy: bool
     add_prefix_space: bool
-    adds_bos: bool
+    adds_bos: bool | None
+    """Whether plain text begins with bos; None where the files do not say."""
+    stop_ids: frozenset[int]
+    """Every eos_token_id of generation_config.json and config.json."""
     template: str | None
     template_problem: str | None
     """Why the folder's template cannot be used, or None."""
 
     @classmethod
-    def read(cls, folder: Path) -> "TokenizerFiles":
-        """Read everything but `tokenizer.model`; only damaged files are errors."""
+    def read(cls, folder: Path, listed: JsonValue = None) -> "TokenizerFiles":
+        """Read everything but the tokenizer's model; only damaged files are errors.
+
+        `listed` are the added tokens of a `tokenizer.json` that is the folder's model.
+        """
         config = read_object(folder, "tokenizer_config.json", MAX_CONFIG_BYTES)
         tokens_map = read_object(folder, "special_tokens_map.json", MAX_CONFIG_BYTES)
         named, lists = _named_tokens(folder, {**tokens_map, **_without_null(config)})
-        added = _added_tokens(folder, config)
+        if listed is None:
+            added = _added_tokens(folder, config)
+        else:
+            added = _both(_listed(folder, listed), _decoder(folder, config))
         names = {token.content for token in (*named.values(), *lists)}
         flags = {token.content: token for token in (*lists, *named.values())}
+        has_plain_flags = listed is None and "added_tokens_decoder" not in config
         resolved = []
         for token in added:
-            if "added_tokens_decoder" not in config and token.content in flags:
+            if has_plain_flags and token.content in flags:
                 token = replace(flags[token.content], id=token.id)  # the map holds the flags
             resolved.append(replace(token, special=token.special or token.content in names))
         template, problem = read_template(folder, config)
@@ -75,7 +87,10 @@ class TokenizerFiles:
             tokenizer_class=_text(config.get("tokenizer_class")),
             legacy=_flag(folder, config, "legacy", True),
             add_prefix_space=_flag(folder, config, "add_prefix_space", True),
-            adds_bos=_flag(folder, config, "add_bos_token", True),
+            adds_bos=None
+            if config.get("add_bos_token") is None
+            else _flag(folder, config, "add_bos_token", True),
+            stop_ids=frozenset(read_eos_ids(folder)),
             template=template,
             template_problem=problem,
         )
@@ -138,27 +153,56 @@ def model_error(folder: Path, sentence: str) -> ModelError:
 
 def _added_tokens(folder: Path, config: Mapping[str, JsonValue]) -> list[AddedToken]:
     """Return the added tokens of the first source that has any."""
+    if isinstance(config.get("added_tokens_decoder"), dict):
+        return _decoder(folder, config)
+    if (folder / "tokenizer.json").exists():
+        document = read_object(folder, "tokenizer.json", MAX_TOKENIZER_JSON_BYTES)
+        return _listed(folder, document.get("added_tokens"))
+    name = "added_tokens.json"
+    return _distinct(
+        folder,
+        name,
+        [
+            _token(folder, name, content, "missing" if value is None else value)
+            for content, value in read_object(folder, name, MAX_CONFIG_BYTES).items()
+        ],
+    )
+
+
+def _decoder(folder: Path, config: Mapping[str, JsonValue]) -> list[AddedToken]:
+    """Return the `added_tokens_decoder` of tokenizer_config.json."""
     name = "tokenizer_config.json"
     decoder = config.get("added_tokens_decoder")
-    tokens: list[AddedToken] = []
-    if isinstance(decoder, dict):
-        for key, value in decoder.items():
-            is_number = key.isascii() and key.isdecimal() and len(key) < 10
-            tokens.append(_token(folder, name, value, int(key) if is_number else key))
-    elif (folder / "tokenizer.json").exists():
-        name = "tokenizer.json"
-        listed = read_object(folder, name, MAX_TOKENIZER_JSON_BYTES).get("added_tokens")
-        for value in listed if isinstance(listed, list) else ():
-            token_id = value.get("id") if isinstance(value, dict) else None
-            tokens.append(_token(folder, name, value, "missing" if token_id is None else token_id))
-    else:
-        name = "added_tokens.json"
-        for content, value in read_object(folder, name, MAX_CONFIG_BYTES).items():
-            tokens.append(_token(folder, name, content, "missing" if value is None else value))
+    tokens = []
+    for key, value in decoder.items() if isinstance(decoder, dict) else ():
+        is_number = key.isascii() and key.isdecimal() and len(key) < 10
+        tokens.append(_token(folder, name, value, int(key) if is_number else key))
+    return _distinct(folder, name, tokens)
+
+
+def _listed(folder: Path, listed: JsonValue) -> list[AddedToken]:
+    """Return the `added_tokens` of tokenizer.json."""
+    name = "tokenizer.json"
+    tokens = []
+    for value in listed if isinstance(listed, list) else ():
+        token_id = value.get("id") if isinstance(value, dict) else None
+        tokens.append(_token(folder, name, value, "missing" if token_id is None else token_id))
+    return _distinct(folder, name, tokens)
+
+
+def _both(listed: list[AddedToken], decoder: list[AddedToken]) -> list[AddedToken]:
+    """Return the tokens of tokenizer.json with the configuration's flags, and its further ones."""
+    flags = {token.content: token for token in decoder}
+    tokens = [replace(flags.get(token.content, token), id=token.id) for token in listed]
+    ids = {token.id for token in listed}
+    contents = {token.content for token in listed}
+    return tokens + [t for t in decoder if t.id not in ids and t.content not in contents]
+
+
+def _distinct(folder: Path, name: str, tokens: list[AddedToken]) -> list[AddedToken]:
     if len(tokens) > MAX_ADDED_TOKENS:
         raise model_error(folder, f"{name} has {len(tokens)} added tokens, too many to be real.")
-    by_id = {token.id: token for token in tokens}
-    if len(by_id) != len(tokens):
+    if len({token.id for token in tokens}) != len(tokens):
         raise model_error(folder, f"{name} gives two added tokens the same id.")
     return tokens
 
@@ -188,6 +232,10 @@ def _token(
     content = fields.get("content")
     if not isinstance(content, str):
         raise model_error(folder, f"{file}: a token is {str(value)[:40]!r}, expected text.")
+    if len(content) > MAX_TOKEN_CHARACTERS:
+        raise model_error(
+            folder, f"{file}: a token has {len(content)} characters, too many to be real."
+        )
     if token_id is None:
         token_id = -1
     elif not _is_id(token_id):
@@ -240,12 +288,24 @@ def _flag(folder: Path, config: Mapping[str, JsonValue], name: str, default: boo
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """Return 8 hex digits that differ wherever equal token ids would mean other text."""
+    """Return 8 hex digits that differ wherever equal token ids would mean other text.
+
+    Raises ModelError for a file that cannot be read.
+    """
     digest = blake2b(digest_size=4)
-    for name, limit in (
-        ("tokenizer.model", MAX_MODEL_BYTES),
-        ("tokenizer_config.json", MAX_CONFIG_BYTES),
-    ):
-        if (folder / name).is_file():
-            digest.update(read_regular(folder / name, limit))
+
+    def add(name: str, limit: int) -> bytes:
+        try:
+            raw = read_regular(folder / name, limit)
+        except FileMissing:
+            return b""
+        except UntrustedFile as error:
+            raise model_error(folder, error.sentence) from error
+        digest.update(raw)
+        return raw
+
+    is_sentencepiece = add("tokenizer.model", MAX_MODEL_BYTES).startswith(b"\n")
+    add("tokenizer_config.json", MAX_CONFIG_BYTES)
+    if not is_sentencepiece:
+        add("tokenizer.json", MAX_TOKENIZER_JSON_BYTES)
     return digest.hexdigest()

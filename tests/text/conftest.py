@@ -11,6 +11,7 @@ import sentencepiece
 
 from kvchat.text.sandbox import Sandbox
 from kvchat.text.tokenizer import Tokenizer
+from tests.text import json_folders
 
 CHAT = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TURNS = ["<start_of_turn>", "<end_of_turn>"]
@@ -188,3 +189,33 @@ def sandbox() -> Iterator[Sandbox]:
     with Sandbox(first_seconds=10.0, next_seconds=10.0) as running:
         running.start()
         yield running
+
+
+@pytest.fixture(scope="session")
+def json_documents() -> dict[str, dict[str, Any]]:
+    """A tokenizer.json of each kind; see json_folders.py."""
+    return json_folders.documents()
+
+
+@pytest.fixture(scope="session")
+def make_json_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a folder with a tokenizer.json and a tokenizer_config.json."""
+
+    def make(name: str, document: object, config: object = None) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+        (folder / "tokenizer_config.json").write_text(json.dumps(config or {}), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def json_tokenizers(
+    json_documents: dict[str, dict[str, Any]], make_json_folder: Callable[..., Path]
+) -> dict[str, Tokenizer]:
+    """The tokenizer of each kind of tokenizer.json."""
+    return {
+        kind: Tokenizer.load(make_json_folder(kind, document, json_folders.CONFIGS[kind]))
+        for kind, document in json_documents.items()
+    }

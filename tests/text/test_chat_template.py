@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from kvchat.errors import InvalidArgument
 from kvchat.text.chat_template import ChatTemplate, find_stop_ids
+from kvchat.text.control_set import FIRST_PRIVATE
 from kvchat.text.sandbox import Sandbox, SandboxFailed
-from kvchat.text.tokenizer import FIRST_PRIVATE, Tokenizer
+from kvchat.text.tokenizer import Tokenizer
 
 DATE = "2025-03-09"
 KINDS = ["own", "legacy", "modern", "gemma", "phi", "strict"]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kvchat.text import sandbox as sandbox_module
-from kvchat.text.sandbox import MAX_OUTPUT, MAX_TEMPLATE, Refused, Sandbox, SandboxFailed
+from kvchat.text import sandbox_child
+from kvchat.text.sandbox import MAX_TEMPLATE, Refused, Sandbox, SandboxFailed
+from kvchat.text.sandbox_child import MAX_OUTPUT
 
 MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
 DATE = "2025-03-09"
@@ -259,7 +260,7 @@ def test_the_child_loads_nothing_of_kvchat_or_torch() -> None:
         "print([name for name in sys.modules if name.split('.')[0] in ('kvchat', 'torch')])"
     )
     result = subprocess.run(
-        [sys.executable, "-I", "-c", code, sandbox_module.__file__],
+        [sys.executable, "-I", "-c", code, sandbox_child.__file__],
         capture_output=True,
         text=True,
         check=True,
@@ -280,6 +281,6 @@ def test_the_child_may_neither_open_files_nor_start_programs_nor_write() -> None
         "        pass\n"
     )
     result = subprocess.run(
-        [sys.executable, "-I", "-c", code, sandbox_module.__file__], capture_output=True, text=True
+        [sys.executable, "-I", "-c", code, sandbox_child.__file__], capture_output=True, text=True
     )
     assert (result.returncode, result.stderr) == (0, "")

@@ -10,56 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvchat.errors import ModelError
+from kvchat.text.control_set import FIRST_PRIVATE
 from kvchat.text.sandbox import Sandbox
 from kvchat.text.sentencepiece_proto import SentencePieceProto
-from kvchat.text.tokenizer import FIRST_PRIVATE, Tokenizer
+from kvchat.text.tokenizer import Tokenizer
+from tests.text.hard_strings import HARD_STRINGS, PRIVATE
 
 KINDS = ["own", "legacy", "modern", "gemma", "phi", "strict"]
 LOSSLESS = ["own", "legacy", "modern", "gemma", "phi"]
 BLANK = "\u2581"
-PRIVATE = chr(FIRST_PRIVATE) + "x" + chr(FIRST_PRIVATE + 3)
-HARD_STRINGS = [
-    "",
-    " ",
-    "   ",
-    "\t",
-    "\n",
-    "\r\n",
-    " \n ",
-    "text\n",
-    "\n\n\n",
-    " leading",
-    "trailing ",
-    "two  blanks",
-    BLANK,
-    f"a{BLANK}b",
-    f"{BLANK}{BLANK}x",
-    "\u00a0\u2028\u001c\u001f",
-    "zero\u200bwidth\ufeff",
-    "\x00\x01\x7f",
-    "é e\u0301 \ufb01 Ⅷ",
-    "漢字かな ไทย العربية עברית हिन्दी",
-    "👩‍👩‍👧 🇩🇪 👍🏽",
-    "\ufffd \U000f0000 \U0010ffff",
-    "12345 3.14 0x1F",
-    "def f(x):\n    return x  # ok",
-    '{"a": [1, 2]}',
-    "https://example.org/?q=1&b=%20",
-    "don't you'll WE'RE",
-    "a" * 3000,
-    "<0x41> [INST] x [/INST]",
-    "<|us" + "er|>",
-    "<|user|>",
-    "<|end|><|end|>",
-    "in<|end|>side",
-    "<s></s><unk><pad>",
-    "<start_of_turn>user\nhi<end_of_turn>",
-    "<b>bold</b> <i>x</i>",
-    "<think>hm</think>",
-    "<word> a<word> <left>   <left>",
-    "<|\u200bend|> <|END|> ＜|end|＞",
-    PRIVATE,
-]
 
 
 def texts() -> st.SearchStrategy[str]:
@@ -394,9 +353,6 @@ def test_a_damaged_file_is_named_in_one_sentence(
 
 def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no tokenizer\.model or tokenizer\.json"):
-        Tokenizer.load(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"use a folder with tokenizer\.model"):
         Tokenizer.load(tmp_path)
 
 
