@@ -22,6 +22,8 @@ class Drafts:
         self._known = ""
         """The session's draft as it was last written or read here."""
         self._is_changed = False
+        self._taken_up: tuple[str, str] | None = None
+        """The text of a message that stands in the prompt, and what stood there before."""
 
     def note_changed(self) -> None:
         """Note that the prompt may differ from the draft."""
@@ -32,6 +34,22 @@ class Drafts:
         self._known = view.draft
         self._chat.prompt.set_exact_text(self._known)
         self._is_changed = False
+        self._taken_up = None
+
+    def take_up(self, text: str) -> None:
+        """Put a message that was gone back to into the prompt; what stood there is remembered."""
+        prompt = self._chat.prompt
+        before = prompt.exact_text
+        self._chat.state.history.remember(before)
+        prompt.set_exact_text(text)
+        self._taken_up = (text, before)
+
+    def put_down(self) -> None:
+        """Bring back what stood there before a message was taken up, unless that was changed."""
+        prompt = self._chat.prompt
+        if self._taken_up is not None and prompt.exact_text == self._taken_up[0]:
+            prompt.set_exact_text(self._taken_up[1])
+        self._taken_up = None
 
     def store(self) -> None:
         """Hand the prompt to its session, if it was changed."""

@@ -19,6 +19,11 @@ def token_count(count: int) -> str:
     return f"{count:,}".replace(",", " ")
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a count with its noun, which takes an s for all but one: `1 token`, `3 290 tokens`."""
+    return f"{token_count(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def session_figures(
     session: "Session", stats: "SessionStats", status: "RuntimeStatus"
 ) -> tuple[str, ...]:

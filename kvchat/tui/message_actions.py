@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import shorten
 from kvchat.tui.clipboard import copy_text
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.rewind_menu import RewindMenu
-from kvchat.tui.session_actions import shown_view
+from kvchat.tui.session_actions import shown_view, way_back
 from kvchat.tui.typed_values import sampling_with
 
 if TYPE_CHECKING:
@@ -51,22 +51,22 @@ def rewind_to(chat: "ChatScreen", message: "Message") -> None:
         plan = session.rewind(to=message.id)
     else:
         plan = session.rewind(to=message.parent_id or "")
-        chat.state.history.remember(chat.prompt.exact_text)
-        chat.prompt.set_exact_text(message.text)
+        chat.drafts.take_up(message.text)
     chat.leave_cursor()
     _rewound(chat, plan)
 
 
 def _rewound(chat: "ChatScreen", plan: "RewindPlan") -> None:
     chat.sync()
-    chat.notice("Rewound; /undo goes back.")
+    chat.notice(f"Rewound; {way_back(chat)}.")
 
     async def tell() -> None:
         count = await chat.app.ask(lambda: plan.num_prefill_tokens)
         if count:
-            chat.notice(f"Rewound; the next message re-reads {token_count(count)} tokens.")
+            again = f"the next message re-reads {count_of(count, 'token')}"
+            chat.notice(f"Rewound; {again}. {way_back(chat)}.")
         elif count == 0:
-            chat.notice("Rewound; every token is still cached. /undo goes back.")
+            chat.notice(f"Rewound; every token is still cached. {way_back(chat)}.")
 
     chat.run_worker(tell())
 

@@ -11,7 +11,7 @@ from kvchat.tui.figures import token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.switcher import Place, SearchResults, Switcher
-from kvchat.tui.session_actions import shown_view, started_runtime
+from kvchat.tui.session_actions import shown_view, started_runtime, way_back
 from kvchat.tui.themes import NUM_HUES
 from kvchat.tui.widgets.find_bar import FindBar
 
@@ -144,7 +144,7 @@ def go_to(chat: "ChatScreen", place: Place | None) -> None:
     if all(message.id != place.message_id for message in session.messages):
         session.show_sibling(place.message_id)
         chat.sync()
-        chat.notice("That is on another branch, shown now; /undo goes back.", seconds=8)
+        chat.notice(f"That is on another branch, shown now; {way_back(chat)}.", seconds=8)
     words = place.words.split()
     chat.find.look_for(place.words, place.message_id)
     if chat.find.message_id != place.message_id and words:  # the words stand apart

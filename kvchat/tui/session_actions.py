@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, title_of
+from kvchat.tui.command import display_key
 from kvchat.tui.figures import token_count
 from kvchat.tui.screens.confirm import Confirm
 
@@ -124,11 +125,25 @@ def undo(chat: "ChatScreen", _args: str) -> None:
     """Take back the last delete, else the last move of the tip."""
     if chat.trash.restore():
         return
-    if shown_view(chat).session.undo():
-        chat.sync()
-        chat.notice("Undone.")
-    else:
-        chat.notice("Nothing to undo.")
+    done = undo_move(chat, shown_view(chat))
+    chat.notice("Undone." if done else "Nothing to undo.")
+
+
+def undo_move(chat: "ChatScreen", view: SessionView) -> bool:
+    """Take back the last move of a session's tip, and what it put into the prompt."""
+    done = view.session.undo()
+    if done and view is chat.view:
+        chat.drafts.put_down()
+    chat.sync()
+    return done
+
+
+def way_back(chat: "ChatScreen") -> str:
+    """Say what undoes the last move as things stand: what is typed goes behind a taken up text."""
+    keys = chat.app.registry["session.undo"].keys
+    if not chat.prompt.text:
+        return "/undo goes back"
+    return f"{display_key(keys[0])} goes back" if keys else "esc esc, then /undo goes back"
 
 
 def window(chat: "ChatScreen", args: str) -> None:

@@ -9,7 +9,7 @@ from kvchat.tui.chat_state import SessionView
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.text_question import TextQuestion
 from kvchat.tui.screens.tree import TreeScreen
-from kvchat.tui.session_actions import shown_view
+from kvchat.tui.session_actions import shown_view, undo_move, way_back
 
 if TYPE_CHECKING:
     from kvchat.session.message import Message
@@ -58,10 +58,9 @@ def stand_on(chat: "ChatScreen", view: SessionView, message: "Message") -> None:
     elif not session.messages or session.messages[-1].id != target:
         session.show_sibling(target)
     if message.role == "user":
-        chat.state.history.remember(chat.prompt.exact_text)
-        chat.prompt.set_exact_text(message.text)
+        chat.drafts.take_up(message.text)
     chat.sync()
-    chat.notice("The next message goes on from here; /undo goes back.")
+    chat.notice(f"The next message goes on from here; {way_back(chat)}.")
 
 
 def fork_there(screen: TreeScreen) -> None:
@@ -128,7 +127,6 @@ def hide_there(screen: TreeScreen) -> None:
 
 def undo_there(screen: TreeScreen) -> None:
     """Take back the last hiding or move."""
-    done = screen.view.session.undo()
+    done = undo_move(screen.app.chat, screen.view)
     screen.read_again()
-    screen.app.chat.sync()
     screen.notice("Undone." if done else "Nothing to undo.")

@@ -3,6 +3,8 @@ from typing import Any
 
 from driver import say  # type: ignore[import-not-found]
 
+from kvchat.settings import Settings
+
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
 
@@ -50,6 +52,60 @@ async def test_rewind_puts_the_message_into_the_prompt_and_undo_goes_back(
     assert prompt == "two"
     assert "second" not in rewound and "first" in rewound
     assert "second" in undone
+
+
+async def test_the_key_that_a_rewind_names_goes_back_and_leaves_the_prompt_as_it_was(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["first", "second"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 30)) as pilot:
+        for text in ("one", "two"):
+            await settle(pilot)
+            await say(pilot, text)
+            runtime.finish_all()
+        await settle(pilot)
+        await pilot.press(*"unsaid", "alt+up", "k", "w")
+        rewound = await settle(pilot)
+        taken_up = app.chat.prompt.text
+        await pilot.press("alt+z")
+        undone = await settle(pilot)
+
+    assert taken_up == "two" and "alt+z goes back" in rewound and "/undo" not in rewound
+    assert "second" not in rewound and "second" in undone
+    assert app.chat.prompt.text == "unsaid"
+
+
+async def test_a_message_that_was_changed_after_a_rewind_stays_when_that_is_undone(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["first"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 30)) as pilot:
+        await settle(pilot)
+        await say(pilot, "one")
+        runtime.finish_all()
+        await settle(pilot)
+        await pilot.press("escape", "escape", "enter", "!", "alt+z")
+        await settle(pilot)
+
+    assert app.chat.prompt.text == "one!"
+
+
+async def test_a_rewind_without_a_key_to_undo_it_says_what_works(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["first"])
+    app = make_app(runtime, settings=Settings(keys={"session.undo": []}))
+    async with app.run_test(size=(80, 30)) as pilot:
+        await settle(pilot)
+        await say(pilot, "one")
+        runtime.finish_all()
+        await settle(pilot)
+        await pilot.press("escape", "escape", "enter")
+        rewound = await settle(pilot)
+
+    assert "esc esc, then /undo goes back" in rewound
 
 
 async def test_the_message_cursor_forks_and_shows_versions(

@@ -16,9 +16,10 @@ from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.cells import Line, fit, line_width, shorten
 from kvchat.tui.chat_state import SessionView
 from kvchat.tui.command import Where
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.view import ViewBody, ViewScreen
+from kvchat.tui.session_actions import way_back
 from kvchat.tui.token_text import TokenText, is_doubtful
 
 if TYPE_CHECKING:
@@ -187,8 +188,8 @@ class AlternativesScreen(ViewScreen):
         chat.show_session(self._view)
         chat.sync()
         chat.transcript.follow()
-        kept = token_count(self._cursor)
-        chat.notice(f"{kept} tokens kept, then “{safe_line(choice.text)}”; /undo goes back.")
+        kept = count_of(self._cursor, "token")
+        chat.notice(f"{kept} kept, then “{safe_line(choice.text)}”; {way_back(chat)}.")
 
     def _chosen(self) -> "TokenAlternative":
         if self._message.role != "assistant":
