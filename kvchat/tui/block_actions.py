@@ -21,6 +21,7 @@ from kvchat.tui.blocks_state import MAX_ZOOM, BlocksState, Mode, PoolPicture
 from kvchat.tui.chat_state import SessionView
 from kvchat.tui.message_actions import rewind_to
 from kvchat.tui.pool_figures import byte_size
+from kvchat.tui.view_keys import come_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,10 @@ def is_open(chat: "ChatScreen", _key: str) -> bool:
 
 
 def show_blocks(chat: "ChatScreen", args: str) -> None:
-    """Show the panel, then the whole screen, then neither; or the view that is named."""
+    """Show the panel, then the whole screen, then neither; or the view that is named.
+
+    Over another view there is only the whole screen, and it leads back there.
+    """
     modes: dict[str, Mode] = {"map": "map", "lanes": "lanes", "time": "time"}
     if args in modes:
         chat.blocks.open(modes[args])
@@ -47,9 +51,9 @@ def show_blocks(chat: "ChatScreen", args: str) -> None:
         raise InvalidArgument(f"{args[:40]} is no view of the blocks; there are map, lanes, time.")
     if chat.blocks.screen is not None:
         chat.blocks.close()
-        if chat.blocks.panel is not None:
+        if chat.app.screen is chat and chat.blocks.panel is not None:
             chat.toggle_blocks()
-    elif chat.blocks.panel is None and chat.has_room_for_panel:
+    elif chat.app.screen is chat and chat.blocks.panel is None and chat.has_room_for_panel:
         chat.toggle_blocks()
     else:
         chat.blocks.open("lanes")
@@ -301,7 +305,7 @@ def show_text(chat: "ChatScreen", _args: str) -> None:
     said = feed.state.shown_text
     if said is None:
         raise KVChatError("This block holds no text of a message.")
-    feed.close()
+    come_back(chat)
     chat.show_session(view)
     chat.transcript.mark_text(said.parts)
     if all(part.first == part.behind for part in said.parts):
@@ -318,7 +322,7 @@ def rewind_here(chat: "ChatScreen", _args: str) -> None:
     )
     if message is None:
         raise KVChatError("There is no message at this block to rewind to.")
-    feed.close()
+    come_back(chat)
     chat.show_session(view)
     rewind_to(chat, message)
 
@@ -331,7 +335,7 @@ def fork_here(chat: "ChatScreen", _args: str) -> None:
     position = end_token(picture, place)
     position = min(position, view.session.stats().num_tokens)
     fork = chat.view_of(view.session.fork(at=position))
-    feed.close()
+    come_back(chat)
     chat.show_session(fork)
     chat.notice(f"{fork.session.tag} goes on behind token {position} of {view.session.tag}.")
 

@@ -17,6 +17,7 @@ from kvchat.tui.blocks_state import BlocksState, Mode, PoolPicture
 from kvchat.tui.chat_state import SessionView
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.blocks import BlocksScreen
+from kvchat.tui.view_keys import close_above
 
 if TYPE_CHECKING:
     from kvchat.engine.sequence import ResumeCost
@@ -38,6 +39,8 @@ class BlockFeed:
         self.state = BlocksState(time.time)
         self.screen: BlocksScreen | None = None
         """The full screen, while it is open."""
+        self.is_planned_with = False
+        """Whether a view that shows no blocks plans with them."""
         self._costs_due = 0.0
         self._next_cold = 0
         self._notice_until = 0.0
@@ -62,7 +65,8 @@ class BlockFeed:
         """Have views made while somebody watches, of the layer group that is looked at."""
         runtime = self._chat.app.runtime
         if runtime is not None:
-            runtime.want_pool_view(self.is_watched, self.state.group_index)
+            wanted = self.is_watched or self.is_planned_with
+            runtime.want_pool_view(wanted, self.state.group_index)
 
     def open(self, mode: Mode) -> None:
         """Show a view of the pool on the whole screen."""
@@ -70,6 +74,8 @@ class BlockFeed:
         if self.screen is None:
             self.screen = BlocksScreen(self)
             self._chat.app.push_screen(self.screen)
+        else:
+            close_above(self._chat, self.screen)
         self.want()
         self._costs_due = 0.0
         self.start()
@@ -83,8 +89,9 @@ class BlockFeed:
             self.state.start(shown.session.id if shown.session.num_messages else "")
 
     def close(self) -> None:
-        """Go back to the chat."""
+        """Go back to what was there before."""
         if self.screen is not None:
+            close_above(self._chat, self.screen)
             self.screen.dismiss()
             self.screen = None
             self.state.is_frozen = False

@@ -6,6 +6,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from kvchat.log_output import log_path
 from kvchat.tui.screens.log_view import LogView
+from kvchat.tui.widgets.line_widget import LineWidget
 
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 def redraw(chat: "ChatScreen", _args: str) -> None:
     """Draw everything again, over whatever another program has written."""
     chat.restyle()
-    chat.refresh(layout=True)
+    for screen in chat.app.screen_stack:
+        for widget in screen.query(LineWidget):
+            widget.notify_style_update()
+        screen.refresh(layout=True)
 
 
 def toggle_mouse(chat: "ChatScreen", _args: str) -> None:

@@ -96,7 +96,7 @@ async def test_a_rewind_without_a_key_to_undo_it_says_what_works(
     make_app: Make, make_runtime: Make, settle: Settle
 ) -> None:
     runtime = make_runtime(["first"])
-    app = make_app(runtime, settings=Settings(keys={"session.undo": []}))
+    app = make_app(runtime, settings=Settings(keys={"session.undo": ()}))
     async with app.run_test(size=(80, 30)) as pilot:
         await settle(pilot)
         await say(pilot, "one")

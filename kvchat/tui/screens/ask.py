@@ -75,7 +75,7 @@ class AskScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Write the question first; watch the answers."""
-        self._runtime.want_pool_view(True)
+        self._want_pool(True)
         self.prompt.set_exact_text(self._text)
         self.set_interval(DRAIN_SECONDS, self.drain)
 
@@ -85,6 +85,24 @@ class AskScreen(ViewScreen):
         return self.prompt
 
     # -- keys ------------------------------------------------------------------------------
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the question is being written."""
+        return self.prompt.has_focus
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a question is written or answered: the view is not there again afterwards."""
+        return bool(self._question or self.prompt.text)
+
+    def interrupt(self) -> bool:
+        """Clear the question, else stop all answers; False when there is neither."""
+        if self.prompt.has_focus and self.prompt.text:
+            self.app.chat.state.history.remember(self.prompt.exact_text)
+            self.prompt.set_exact_text("")
+            return True
+        return self._stop_all()
 
     def press(self, key: str) -> bool:
         """Run the command of a key; while the question is written, only those of its line."""
@@ -264,13 +282,20 @@ class AskScreen(ViewScreen):
 
     def back(self) -> None:
         """Stop all of them; when none runs, go back to the chat."""
-        running = [branch for branch in self.branches if branch.is_running]
-        if not running:
+        if not self._stop_all():
             self.leave()
-            return
+
+    def _stop_all(self) -> bool:
+        running = [branch for branch in self.branches if branch.is_running]
         for branch in running:
             branch.view.session.stop()
-        self.notice("Stopped all; what they said is kept. esc again goes back.")
+        if running:
+            self.notice("Stopped all; what they said is kept. esc again goes back.")
+        return bool(running)
+
+    def close_view(self) -> None:
+        """Go back to the chat."""
+        self.leave()
 
     def leave(self) -> None:
         """Go back to the chat; dropped forks go to the trash."""
@@ -282,9 +307,15 @@ class AskScreen(ViewScreen):
         self._dropped.clear()
         for branch in self.branches:
             branch.view.num_unread = 0  # it was read here
+        self._want_pool(False)
         self.dismiss()
         chat.lay_out()
         chat.sync()
+
+    def _want_pool(self, is_wanted: bool) -> None:
+        feed = self.app.chat.blocks
+        feed.is_planned_with = is_wanted
+        feed.want()
 
     def change_area(self) -> None:
         """Go between the columns and the prompt."""

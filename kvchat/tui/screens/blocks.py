@@ -1,4 +1,4 @@
-"""BlocksScreen: the pool on the whole screen; Esc goes back to the chat as it was."""
+"""BlocksScreen: the pool on the whole screen; Esc goes back to what was there before."""
 
 from typing import TYPE_CHECKING
 
@@ -6,17 +6,18 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
+from kvchat.tui.command import Where
+from kvchat.tui.screens.view import NOTICE_SECONDS
 from kvchat.tui.tight_compositor import TightCompositor
+from kvchat.tui.view_keys import press_in_view
 from kvchat.tui.widgets.blocks_view import BlocksView
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
     from kvchat.tui.block_feed import BlockFeed
 
-EVERYWHERE = frozenset(
-    {"view.blocks", "view.theme", "view.redraw", "app.help", "app.palette", "app.quit"}
-)
-"""Commands of the chat whose keys mean the same here."""
+HERE = frozenset({"app.palette"})
+"""Commands of the chat that open something over the pool, which stays."""
 
 
 class BlocksScreen(Screen[None]):
@@ -48,11 +49,39 @@ class BlocksScreen(Screen[None]):
 
     def press(self, key: str) -> bool:
         """Run the command a key means here; False if it means none."""
+        chat = self.app.chat
         for command in self.app.registry.for_key(key):
-            if command.where == "blocks" or command.id in EVERYWHERE:
-                self.app.chat.run(command)
+            if command.id in HERE:
+                chat.run(command)
                 return True
+        return press_in_view(chat, self, key)
+
+    @property
+    def place(self) -> Where:
+        """Whose keys of the registry mean something now."""
+        return "blocks"
+
+    @property
+    def is_writing(self) -> bool:
+        """Nothing is written here."""
         return False
+
+    @property
+    def is_kept(self) -> bool:
+        """Nothing is lost when the pool is left."""
+        return False
+
+    def interrupt(self) -> bool:
+        """Nothing is stopped here."""
+        return False
+
+    def close_view(self) -> None:
+        """Go back to what lies below."""
+        self.feed.close()
+
+    def notice(self, sentence: str, style: str = "") -> None:
+        """Say one sentence at the bottom."""
+        self.feed.tell(sentence, style, NOTICE_SECONDS)
 
     @on(BlocksView.Moved)
     def _cursor_moved(self) -> None:

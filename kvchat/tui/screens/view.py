@@ -13,8 +13,8 @@ from textual.widget import Widget
 
 from kvchat.tui.cells import Line
 from kvchat.tui.command import Where
-from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.safe import safe_line
+from kvchat.tui.view_keys import press_in_view
 from kvchat.tui.widgets.footer_line import FooterLine
 from kvchat.tui.widgets.line_widget import LineWidget
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
 
 NOTICE_SECONDS = 6.0
-EVERYWHERE = ("app.quit", "app.help", "view.redraw")
-"""Commands of the chat that every view has as well."""
 
 
 class ViewBody(LineWidget, can_focus=True):
@@ -132,24 +130,37 @@ class ViewScreen(Screen[None]):
         self.update_view()
 
     def press(self, key: str) -> bool:
-        """Run the command a key means in this view; False lets the key go on to the widget."""
-        chat = self.app.chat
-        for command in self.app.registry.for_key(key):
-            is_here = command.where == self.place or command.id in EVERYWHERE
-            if is_here and command.applies(chat, key):
-                run_command(chat, command, key)
-                self.update_view()
-                return True
+        """Run what a key means in this view; False lets the key go on to the widget."""
+        done = press_in_view(self.app.chat, self, key)
+        self.update_view()
+        return done
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether letters are being written."""
+        return False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether leaving would lose what the user put together here."""
+        return False
+
+    def interrupt(self) -> bool:
+        """Clear or stop what is there; False when there is nothing."""
         return False
 
     def close_view(self) -> None:
-        """Go back to the chat."""
+        """Go back to what lies below."""
         self.dismiss()
 
     def on_key(self, event: events.Key) -> None:
         """Take keys while nothing has the focus."""
         if self.focused is None and self.press(event.key):
             event.stop()
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        """Draw what changed below another view."""
+        self.update_view()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Draw for the new size."""
