@@ -272,8 +272,13 @@ class ChatRuntime(Archive):
             return ask_often(session, text, n, sampling)
 
     def focus(self, session: Session | None) -> None:
-        """Tell the scheduler whose prompt to read first."""
+        """Tell the scheduler whose prompt to read first, and the store which chat is looked at.
+
+        Never waits. The last one stored is the one used last when the runtime starts again.
+        """
         owner = None if session is None else session.id
+        if owner is not None and owner != self._focus:
+            self._store.submit(lambda database: database.note_used(owner))
 
         def set_focus(engine: "Engine") -> None:
             engine.scheduler.focus = owner

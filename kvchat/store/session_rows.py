@@ -84,6 +84,15 @@ class SessionRows(Transactions):
             update_session(connection, session_id, "window = ?", window)
             update_session(connection, session_id, "sinks = ?", sinks)
 
+    def note_used(self, session_id: str) -> None:
+        """Make a session the one used last; an unknown one is left out."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE sessions SET use_order = (SELECT max(use_order) + 1 FROM sessions)"
+                " WHERE id = ? AND use_order < (SELECT max(use_order) FROM sessions)",
+                (session_id,),
+            )
+
     def delete_session(self, session_id: str, at: float) -> None:
         """Put a session among the deleted ones; its messages stay. `at` is for display."""
         self._set(session_id, "deleted_at = ?", at)

@@ -5,6 +5,7 @@ from typing import Any
 from driver import read_screen, say, wait_until  # type: ignore[import-not-found]
 
 from kvchat.runtime import ChatRuntime
+from kvchat.session_choice import SessionChoice
 from kvchat.tui.app import KVChatApp
 
 Make = Callable[..., Any]
@@ -170,3 +171,29 @@ async def test_a_real_chat_sends_what_waits_and_keeps_its_draft_through_a_kill(
 
             assert "› unsent" in text and "two" in text
             assert app.chat.prompt.text == "two"
+
+
+async def test_the_app_starts_in_the_chat_that_was_shown_when_it_was_left(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"data_dir": tmp_path, "sampling": {"max_tokens": 2}}
+    with ChatRuntime(tiny_model, **options) as runtime:
+        app = KVChatApp(runtime)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await started(pilot)
+            await say(pilot, "first")
+            await say(pilot, "/new second")
+            await say(pilot, "later")
+            await wait_until(pilot, lambda: not any(v.is_running for v in app.chat.state.listed))
+            await pilot.press("alt+1")
+            left_in = app.chat.state.shown
+    with ChatRuntime(tiny_model, **options) as runtime:
+        app = KVChatApp(runtime)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await started(pilot)
+            shown = app.chat.state.shown
+            last = SessionChoice(last=True).open(runtime)
+
+    assert left_in is not None and shown is not None and last is not None
+    assert shown.session.id == left_in.session.id == last.id
+    assert shown.session.messages[0].text == "first"
