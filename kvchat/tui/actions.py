@@ -8,6 +8,7 @@ a worker.
 from typing import TYPE_CHECKING
 
 from kvchat.tui.figures import stats_lines
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.message_actions import copy_exact, rewind, start_cursor
 from kvchat.tui.prompt_actions import clear_prompt, run_command
 from kvchat.tui.screens.help import Help, help_lines, topic_lines
@@ -142,7 +143,11 @@ def open_palette(chat: "ChatScreen", _args: str) -> None:
         keys = command.key_text
         slash = f"/{command.slash}" if command.slash else ""
         choices.append(
-            Choice(command.title, command.id, note="  ".join(filter(None, (slash, keys))))
+            Choice(
+                command.title,
+                command.id,
+                note=plain_text("  ".join(filter(None, (slash, keys))), chat.app.glyphs),
+            )
         )
 
     def chosen(command_id: str | None) -> None:
@@ -158,15 +163,18 @@ def open_palette(chat: "ChatScreen", _args: str) -> None:
 
 
 def show_help(chat: "ChatScreen", _args: str) -> None:
-    """Show every key and command."""
-    chat.app.push_screen(Help("Help", help_lines(chat.app.registry)))
+    """Show every key and command, those of the view that is open first."""
+    _show_page(chat, "Help", help_lines(chat.app.registry, chat.place, chat.app.glyphs))
+
+
+def _show_page(chat: "ChatScreen", title: str, lines: list[str]) -> None:
+    chat.app.push_screen(Help(title, [plain_text(line, chat.app.glyphs) for line in lines]))
 
 
 def help_on(chat: "ChatScreen", args: str) -> None:
     """Show every key and command, or those of a topic."""
     if args:
-        lines = topic_lines(chat.app.registry, args)
-        chat.app.push_screen(Help(f"Help on {args[:40]}", lines))
+        _show_page(chat, f"Help on {args[:40]}", topic_lines(chat.app.registry, args))
     else:
         show_help(chat, "")
 
@@ -179,6 +187,6 @@ def show_stats(chat: "ChatScreen", _args: str) -> None:
         stats = await chat.app.ask(runtime.stats)
         # The engine answers only once the model is loaded; the rest of the page is known before.
         lines = stats_lines(runtime.status(), view.session, stats, runtime.pool_view())
-        chat.app.push_screen(Help("Figures", lines))
+        _show_page(chat, "Figures", lines)
 
     chat.run_worker(tell())

@@ -19,7 +19,7 @@ from kvchat.clean_text import clean
 from kvchat.errors import KVChatError
 from kvchat.settings import Settings
 from kvchat.tui.commands import Registry
-from kvchat.tui.glyphs import ASCII, UNICODE
+from kvchat.tui.glyphs import ASCII, UNICODE, plain_text
 from kvchat.tui.notifier import Notifier
 from kvchat.tui.screens.chat import ChatScreen
 from kvchat.tui.terminal import end_signals, repair_input
@@ -148,7 +148,11 @@ class KVChatApp(App[int], inherit_bindings=False):
     ) -> None:
         """Show a toast; its text is cleaned and never markup."""
         super().notify(
-            clean(message), title=clean(title), severity=severity, timeout=timeout, markup=False
+            plain_text(clean(message), self.glyphs),
+            title=clean(title),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
         )
 
     def watch_theme(self, theme: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.figures import token_count
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.help import Help
@@ -43,7 +44,10 @@ def menu(chat: "ChatScreen", _args: str) -> None:
         for command in chat.app.registry.commands
         if command.where == "message" and command.id not in _MOVES and command.keys
     ]
-    choices = [Choice(each.title, each.id, note=each.key_text) for each in commands]
+    glyphs = chat.app.glyphs
+    choices = [
+        Choice(each.title, each.id, note=plain_text(each.key_text, glyphs)) for each in commands
+    ]
 
     def chosen(command_id: str | None) -> None:
         if command_id is not None:

@@ -52,10 +52,16 @@ class Glyphs:
     meter_full: str = "▓"
     meter_empty: str = "░"
     minus: str = "−"
+    open_quote: str = "“"
+    close_quote: str = "”"
     tee: str = "├"
     nothing: str = "–"
     sparks: str = "▁▂▃▄▅▆▇█"
     """Bars from low to high."""
+
+    def quoted(self, text: str) -> str:
+        """Return a text of others between quotation marks."""
+        return f"{self.open_quote}{text}{self.close_quote}"
 
 
 UNICODE = Glyphs()
@@ -98,6 +104,8 @@ ASCII = Glyphs(
     meter_full="#",
     meter_empty="-",
     minus="-",
+    open_quote='"',
+    close_quote='"',
     tee="|",
     nothing="-",
     sparks="_.,-=+*#",
@@ -105,13 +113,18 @@ ASCII = Glyphs(
 _TO_ASCII = str.maketrans(
     {
         "·": "-", "–": "-", "−": "-", "“": '"', "”": '"', "…": "~", "→": ">", "←": "<", "↑": "^",
-        "↓": "v", "⏎": "enter", "×": "x",
+        "↓": "v", "⏎": "enter", "×": "x", "░": ":", "★": "*", "▸": ">",
     }
 )  # fmt: skip
+
+
+def plain_text(text: str, glyphs: Glyphs) -> str:
+    """Return our own text with its signs in ASCII, where that is wanted."""
+    return text.translate(_TO_ASCII) if glyphs is ASCII else text
 
 
 def plain(lines: list[Line], glyphs: Glyphs) -> list[Line]:
     """Return lines with the signs of our own sentences in ASCII, where that is wanted."""
     if glyphs is not ASCII:
         return lines
-    return [tuple((text.translate(_TO_ASCII), style) for text, style in line) for line in lines]
+    return [tuple((plain_text(text, glyphs), style) for text, style in line) for line in lines]

@@ -189,7 +189,8 @@ class AlternativesScreen(ViewScreen):
         chat.sync()
         chat.transcript.follow()
         kept = count_of(self._cursor, "token")
-        chat.notice(f"{kept} kept, then “{safe_line(choice.text)}”; {way_back(chat)}.")
+        quoted = self.app.glyphs.quoted(safe_line(choice.text))
+        chat.notice(f"{kept} kept, then {quoted}; {way_back(chat)}.")
 
     def _chosen(self) -> "TokenAlternative":
         if self._message.role != "assistant":
@@ -268,7 +269,8 @@ class AlternativesScreen(ViewScreen):
     def status_line(self) -> Line:
         """Return what computing would cost, or what taking the chosen token would do."""
         if self._is_scoring:
-            return ((f" reading {token_count(self._num_to_read)} tokens…", "dim"),)
+            count = count_of(self._num_to_read, "token")
+            return ((f" reading {count}{self.app.glyphs.ellipsis}", "dim"),)
         if self._num_to_read:
             count = token_count(self._num_to_read)
             return ((f" not kept for this text: s reads {count} tokens to know them", "accent"),)
@@ -276,13 +278,14 @@ class AlternativesScreen(ViewScreen):
             return ()
         choice = self.choices[self._choice]
         kept = token_count(self._cursor)
-        words = f" take “{safe_line(choice.text)}”: a new version, {kept} tokens kept, none re-read"
+        quoted = self.app.glyphs.quoted(safe_line(choice.text))
+        words = f" take {quoted}: a new version, {kept} tokens kept, none re-read"
         return ((words, "dim"),)
 
     def body_lines(self, width: int, height: int) -> list[Line]:
         """Return the text with the list beside it, or below it."""
         if not self._is_read:
-            return [((" Reading the tokens…", "dim"),)]
+            return [((f" Reading the tokens{self.app.glyphs.ellipsis}", "dim"),)]
         if not self._tokens or self._text is None:
             return [((" This message has no tokens yet.", "dim"),)]
         if self._is_wide(width):
@@ -348,7 +351,7 @@ class AlternativesScreen(ViewScreen):
         if number is not None:
             notes.append(f"{glyphs.left}{number}{glyphs.right} a version")
         pointer = glyphs.chosen if is_chosen else " "
-        token = fit(f"“{safe_line(choice.text)}”", 14, glyphs.ellipsis)
+        token = fit(glyphs.quoted(safe_line(choice.text)), 14, glyphs.ellipsis)
         key = str((index + 1) % 10)
         text = f"{token}  {100 * model:5.1f} %  {fit(bar, BAR_CELLS)} {drawn}  {', '.join(notes)}"
         room = max(width - 6, 0)

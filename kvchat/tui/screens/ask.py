@@ -337,7 +337,7 @@ class AskScreen(ViewScreen):
             right = f"{done} done " if done else ""
         left = f" Ask {count} branches"
         if self._question:
-            left += f"  “{safe_line(self._question)}”"
+            left += f"  {self.app.glyphs.quoted(safe_line(self._question))}"
         room = width - len(right)
         return ((fit(left, room, self.app.glyphs.ellipsis), "bold"), (right, "dim"))
 
@@ -366,9 +366,10 @@ class AskScreen(ViewScreen):
 
     def _before_sending(self, width: int) -> list[Line]:
         title = shorten(safe_line(self._source.session.title), max(width - 40, 8))
+        origin = self.app.glyphs.quoted(title)
         lines: list[Line] = [
             (),
-            ((f"   {self._num_new} answers to one question, each in a fork of “{title}”.", ""),),
+            ((f"   {self._num_new} answers to one question, each in a fork of {origin}.", ""),),
             (),
             (("   Enter sends it; each answer becomes a branch of its own.", "dim"),),
         ]

@@ -26,6 +26,7 @@ from kvchat.tui.model_reach import meter_words
 from kvchat.tui.prompt_actions import run_command
 from kvchat.tui.reply_feed import DRAIN_SECONDS, ReplyFeed
 from kvchat.tui.safe import safe, safe_line
+from kvchat.tui.screens.blocks import BlocksScreen
 from kvchat.tui.screens.view import ViewScreen
 from kvchat.tui.session_lines import session_line, state_words
 from kvchat.tui.tight_compositor import TightCompositor
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime, RuntimeStatus
     from kvchat.session.session import Session
     from kvchat.tui.app import KVChatApp
-    from kvchat.tui.command import Command
+    from kvchat.tui.command import Command, Where
 
 WIDE_CELLS = 120
 NARROW_CELLS = 60
@@ -186,15 +187,23 @@ class ChatScreen(Screen[None]):
 
     # -- commands --------------------------------------------------------------------------
 
+    @property
+    def place(self) -> "Where":
+        """Where the keys go now: to a view in front, else to what has the focus here."""
+        top = self.app.screen
+        if isinstance(top, ViewScreen | BlocksScreen):
+            return top.place
+        if self.dock.has_focus or self.panel.has_focus:
+            return "blocks"
+        on_message = self.transcript.has_focus and self.transcript.cursor is not None
+        return "message" if on_message else "prompt"
+
     def press(self, key: str) -> bool:
         """Run the command a key means now; False lets the key go on to the widget.
 
         The focused widget calls this from its own queue, so that no key overtakes another.
         """
-        on_message = self.transcript.has_focus and self.transcript.cursor is not None
-        places = ("message", "chat") if on_message else ("prompt", "chat")
-        if self.dock.has_focus or self.panel.has_focus:
-            places = ("blocks", "chat")
+        places = (self.place, "chat")
         for command in self.app.registry.for_key(key):
             if command.where in places and command.applies(self, key):
                 args = key.rpartition("+")[2] if command.id == "session.go" else ""

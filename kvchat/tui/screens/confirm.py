@@ -8,6 +8,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.safe import safe
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Build the question and its two answers."""
         with Vertical(id="confirm"):
-            yield Static(safe(self._question))
-            yield Static(safe(f"enter {self._yes} · esc keep"), classes="answers")
+            yield Static(safe(plain_text(self._question, self.app.glyphs)))
+            dot = self.app.glyphs.dot
+            yield Static(safe(f"enter {self._yes} {dot} esc keep"), classes="answers")
 
     def action_answer(self, agreed: bool) -> None:
         """Return the answer."""

@@ -11,13 +11,16 @@ from textual.widgets import Static
 
 from kvchat.errors import InvalidArgument
 from kvchat.tui.cells import fit
+from kvchat.tui.command import Where
+from kvchat.tui.glyphs import UNICODE, Glyphs, plain_text
 from kvchat.tui.safe import safe
+from kvchat.tui.widgets.plain_bar import PlainBar
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
     from kvchat.tui.commands import Registry
 
-_PLACES = (
+_PLACES: tuple[tuple[Where, str], ...] = (
     ("prompt", "In the prompt"),
     ("chat", "Everywhere"),
     ("message", "On a message (alt+↑ puts the cursor there)"),
@@ -29,14 +32,17 @@ _PLACES = (
 )
 
 
-def help_lines(registry: "Registry") -> list[str]:
-    """Return the help page: every key and slash command of the registry."""
+def help_lines(
+    registry: "Registry", first: Where = "prompt", glyphs: Glyphs = UNICODE
+) -> list[str]:
+    """Return the help page: every key and slash command, those of the place `first` on top."""
     lines: list[str] = []
-    for where, title in _PLACES:
+    for where, title in sorted(_PLACES, key=lambda place: place[0] != first):
         lines += ["", title, ""]
         for command in registry.commands:
             if command.where == where and command.key_text:
-                lines.append(f"  {fit(command.key_text, 16)} {command.title}")
+                keys = plain_text(command.key_text, glyphs)
+                lines.append(f"  {fit(keys, 16)} {command.title}")
     lines += ["", "Commands (a unique beginning is enough; // sends a literal slash)", ""]
     for command in registry.commands:
         if command.slash:
@@ -60,7 +66,7 @@ def help_lines(registry: "Registry") -> list[str]:
         "  _       let go of by a window    =  only on disk    ?  to be computed",
         "  used + cached + free is always the whole pool.",
     ]
-    return lines[1:]
+    return [plain_text(line, glyphs) for line in lines[1:]]
 
 
 def topic_lines(registry: "Registry", topic: str) -> list[str]:
@@ -116,6 +122,8 @@ class Help(ModalScreen[None]):
         with VerticalScroll(id="page") as frame:
             frame.border_title = safe(self._title)
             frame.border_subtitle = safe("esc back")
+            if self.app.settings.ascii:
+                frame.vertical_scrollbar.renderer = PlainBar  # type: ignore[misc]  # only this one
             yield Static(safe("\n".join(self._page_lines)))
 
     def action_scroll(self, count: int) -> None:

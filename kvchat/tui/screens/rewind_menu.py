@@ -9,4 +9,4 @@ class RewindMenu(Picker[str]):
     """Returns the id of a user message, to be changed and sent again."""
 
     def __init__(self, choices: Sequence[Choice[str]]) -> None:
-        super().__init__("Rewind to before …", choices, placeholder="nothing is lost: /undo")
+        super().__init__("Rewind to before", choices, placeholder="nothing is lost: /undo")

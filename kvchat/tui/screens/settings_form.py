@@ -73,7 +73,8 @@ class SettingsForm(ModalScreen[SessionSettings | None]):
         session = self._session
         with VerticalScroll(id="form", can_focus=False) as frame:
             frame.border_title = safe(f"Settings of {session.tag}")
-            frame.border_subtitle = safe("enter apply · esc leave · tab next")
+            dot = self.app.glyphs.dot
+            frame.border_subtitle = safe(f"enter apply {dot} esc leave {dot} tab next")
             yield from self._field("title", "title", session.title if session.has_title else "", "")
             yield Static(safe("system prompt"), classes="label")
             yield TextArea(

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from kvchat.tui.cells import Line
 from kvchat.tui.command import Where
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.safe import safe_line
 from kvchat.tui.view_keys import press_in_view
 from kvchat.tui.widgets.footer_line import FooterLine
@@ -126,7 +127,8 @@ class ViewScreen(Screen[None]):
 
     def notice(self, sentence: str, style: str = "") -> None:
         """Say one sentence above the footer."""
-        self._notice = (safe_line(sentence), style, self.app.clock() + NOTICE_SECONDS)
+        sentence = plain_text(safe_line(sentence), self.app.glyphs)
+        self._notice = (sentence, style, self.app.clock() + NOTICE_SECONDS)
         self.update_view()
 
     def press(self, key: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kvchat.tui.cells import Line, Span
+from kvchat.tui.glyphs import plain
 from kvchat.tui.widgets.line_widget import LineWidget
 
 
@@ -29,4 +30,4 @@ class FooterLine(LineWidget):
                 break
             used += cells
             spans += [(f" {key} ", "accent"), (f"{word} ", "dim")]
-        return [tuple(spans)]
+        return plain([tuple(spans)], self.app.glyphs)

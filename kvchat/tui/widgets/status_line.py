@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from kvchat.tui.cells import Line, fit, shorten
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.widgets.line_widget import LineWidget
 
 
@@ -41,7 +42,7 @@ class StatusLine(LineWidget):
     def lines_for(self, width: int, height: int) -> list[Line]:
         """Return the row: a notice may push figures out, never the other way round."""
         status, glyphs = self._status, self.app.glyphs
-        left = status.notice or status.state
+        left = plain_text(status.notice, glyphs) or status.state
         style = status.notice_style if status.notice else status.state_style
         left = shorten(f" {left}", width, glyphs.ellipsis)
         right = ""

@@ -16,7 +16,6 @@ from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
-from textual.scrollbar import ScrollBarRender
 from textual.selection import Selection
 from textual.strip import Strip
 
@@ -27,17 +26,12 @@ from kvchat.tui.find_marks import hit_lines, with_hits
 from kvchat.tui.marked_text import marked_cells, with_style
 from kvchat.tui.message_lines import MessageLines
 from kvchat.tui.widgets.line_widget import strip_of
+from kvchat.tui.widgets.plain_bar import PlainBar
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
 
 MAX_FITTING_ROUNDS = 12
-
-
-class _PlainBar(ScrollBarRender):
-    """A scroll bar of colored cells alone."""
-
-    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -71,7 +65,7 @@ class Transcript(ScrollView, can_focus=True):
         """Take a scroll bar without block characters where only ASCII is drawn."""
         super().on_mount()  # type: ignore[no-untyped-call]  # textual leaves it untyped
         if self.app.settings.ascii:
-            self.vertical_scrollbar.renderer = _PlainBar  # type: ignore[misc]  # only this one
+            self.vertical_scrollbar.renderer = PlainBar  # type: ignore[misc]  # only this one
 
     # -- content ---------------------------------------------------------------------------
 
