@@ -79,7 +79,7 @@ async def _append_seconds(app: KVChatApp, kilobytes: int) -> float:
 async def _cpu_of(app: KVChatApp, entries: Sequence[MessageLines]) -> float:
     """Show a conversation, and return the CPU seconds until it stands on the screen."""
     before = time.thread_time()
-    app.chat.transcript.show(list(entries), (), None)
+    app.chat.transcript.show(list(entries), lambda _width: (), None)
     await _drawn(app)
     return time.thread_time() - before
 

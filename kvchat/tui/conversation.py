@@ -6,7 +6,7 @@ again. Knows no widgets.
 
 from typing import TYPE_CHECKING
 
-from kvchat.tui.cells import Line
+from kvchat.tui.cells import Line, wrap_ranges
 from kvchat.tui.chat_state import SessionView
 from kvchat.tui.figures import token_count
 from kvchat.tui.glyphs import Glyphs
@@ -19,15 +19,26 @@ if TYPE_CHECKING:
     from kvchat.session.message import Message
     from kvchat.session.session import Session
 
-HINT: tuple[Line, ...] = (
-    (),
-    (("   Type a message and press Enter.", ""),),
-    (),
-    (("   While it answers, open another chat with ^n: they run side by side.", "dim"),),
-    (("   /fork goes on from here in a second chat, without copying anything.", "dim"),),
-    (("   F3 shows the memory, block by block. F1 shows every key.", "dim"),),
+WELCOME = (
+    ("Type a message and press Enter.", ""),
+    ("While it answers, open another chat with ^n: they run side by side.", "dim"),
+    ("/fork goes on from here in a second chat, without copying anything.", "dim"),
+    ("F3 shows the memory, block by block. F1 shows every key.", "dim"),
 )
 """What an empty chat says."""
+MARGIN_CELLS = 3
+
+
+def welcome_lines(width: int) -> list[Line]:
+    """Return what an empty chat says, in lines of at most `width` cells."""
+    margin = " " * min(MARGIN_CELLS, width // 10)
+    lines: list[Line] = [()]
+    for number, (text, style) in enumerate(WELCOME):
+        for start, end in wrap_ranges(text, max(width - len(margin), 1)):
+            lines.append(((margin + text[start:end], style),))
+        if not number:
+            lines.append(())
+    return lines
 
 
 def entries_of(view: SessionView, glyphs: Glyphs) -> list[MessageLines]:

@@ -9,6 +9,7 @@ import pytest
 from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
 
 from kvchat.settings import Settings
+from kvchat.tui.conversation import WELCOME
 
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
@@ -172,3 +173,25 @@ def test_with_no_color_everything_is_grey(tmp_path: Path) -> None:
         text=True,
     )
     assert found.returncode == 0, found.stderr[-2000:]
+
+
+@pytest.mark.parametrize("size", [(120, 30), (80, 24), (40, 24), (40, 12)])
+async def test_an_empty_chat_says_all_its_words_at_any_width(
+    size: tuple[int, int], make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    app = make_app(make_runtime())
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        width, height = app.chat.transcript.size
+        rows = []
+        for y in range(height):
+            rows.append(app.chat.transcript.render_line(y).text)
+        app.chat.transcript.scroll_to(y=1000, animate=False, force=True)
+        await settle(pilot)
+        top = app.chat.transcript.scroll_offset.y
+        behind = [app.chat.transcript.render_line(y).text for y in range(height)]
+
+    words = " ".join(rows[:top] + behind).split()
+    assert all(len(row) <= width for row in rows)
+    assert rows[1].strip().startswith("Type a message")
+    assert " ".join(words) == " ".join(text for text, _ in WELCOME)

@@ -18,7 +18,7 @@ from kvchat.tui.block_feed import BlockFeed
 from kvchat.tui.branch_actions import finish_edit
 from kvchat.tui.chat_state import ChatState, SessionView
 from kvchat.tui.completion import completion_for
-from kvchat.tui.conversation import HINT, entries_of
+from kvchat.tui.conversation import entries_of, welcome_lines
 from kvchat.tui.drafts import Drafts
 from kvchat.tui.figures import session_figures
 from kvchat.tui.find import Find
@@ -112,7 +112,7 @@ class ChatScreen(Screen[None]):
         self._wants_sidebar = {"shown": True, "hidden": False}.get(settings.sidebar)
         self.lay_out()
         self.prompt.focus()
-        self.transcript.show([], HINT, None)
+        self.transcript.show([], welcome_lines, None)
         self.draw_status()
         self.draw_footer()
         self.feed = ReplyFeed(self)
@@ -393,7 +393,7 @@ class ChatScreen(Screen[None]):
         self.state.show(view)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
-        self.transcript.show(entries_of(view, self.app.glyphs), HINT, view.scroll_place)
+        self.transcript.show(entries_of(view, self.app.glyphs), welcome_lines, view.scroll_place)
         self.drafts.show(view)
         self.state.history.leave()
         self.feed.drain()
@@ -407,7 +407,7 @@ class ChatScreen(Screen[None]):
         view = self.view
         if view is None:
             return
-        self.transcript.replace_entries(entries_of(view, self.app.glyphs), HINT)
+        self.transcript.replace_entries(entries_of(view, self.app.glyphs), welcome_lines)
         self.draw_lists()
         self.draw_status()
         self.draw_footer()

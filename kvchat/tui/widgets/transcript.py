@@ -8,9 +8,9 @@ the message cursor.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 from rich.style import Style
 from textual import events
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
 
 MAX_FITTING_ROUNDS = 12
+Hint: TypeAlias = Callable[[int], Sequence[Line]]
+"""What stands in place of a conversation, in lines of at most so many cells."""
 
 
 class Transcript(ScrollView, can_focus=True):
@@ -48,7 +50,7 @@ class Transcript(ScrollView, can_focus=True):
         self.cursor: str | None = None
         """The id of the message the cursor is on, None while there is no cursor."""
         self._entries: list[MessageLines] = []
-        self._hint: Sequence[Line] = []
+        self._hint: Hint = lambda _width: ()
         self._tops: list[int] = [0]
         self._place: tuple[int, int] = (0, 0)  # entry and line at the top while not following
         self._num_lines_at_release = 0
@@ -84,9 +86,7 @@ class Transcript(ScrollView, can_focus=True):
         """Lines that arrived below since the user scrolled away from the end."""
         return 0 if self.is_following else max(self._tops[-1] - self._num_lines_at_release, 0)
 
-    def show(
-        self, entries: list[MessageLines], hint: Sequence[Line], place: ScrollPlace | None
-    ) -> None:
+    def show(self, entries: list[MessageLines], hint: Hint, place: ScrollPlace | None) -> None:
         """Show another conversation, at its own scroll place (None: its end)."""
         self._entries, self._hint = entries, hint
         self.cursor = None
@@ -101,7 +101,7 @@ class Transcript(ScrollView, can_focus=True):
         self._fit()
         self.refresh()
 
-    def replace_entries(self, entries: list[MessageLines], hint: Sequence[Line]) -> None:
+    def replace_entries(self, entries: list[MessageLines], hint: Hint) -> None:
         """Take a new list for the same conversation; the place the user reads stays."""
         place = self.place
         self._entries, self._hint = entries, hint
@@ -288,7 +288,7 @@ class Transcript(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         width = self._text_width
-        heights = [entry.height(width) for entry in self._entries] or [len(self._hint)]
+        heights = [entry.height(width) for entry in self._entries] or [len(self._hint(width))]
         self._tops = [0, *accumulate(heights)]
 
     def _entry_at(self, y: int) -> int:
@@ -331,7 +331,9 @@ class Transcript(ScrollView, can_focus=True):
 
     def _wanted_y(self, height: int) -> int:
         limit = max(self._tops[-1] - height, 0)
-        if self.is_following or not self._entries:
+        if not self._entries:
+            return 0
+        if self.is_following:
             return limit
         index, line = self._place
         index = min(index, len(self._entries) - 1)
@@ -373,8 +375,9 @@ class Transcript(ScrollView, can_focus=True):
 
     def _strip(self, line_y: int, width: int, base: Style) -> Strip:
         if not self._entries:
-            if 0 <= line_y < len(self._hint):
-                return strip_of(self._hint[line_y], width, base, self.app)
+            hint = self._hint(self._text_width)
+            if 0 <= line_y < len(hint):
+                return strip_of(hint[line_y], width, base, self.app)
             return Strip.blank(width, base)
         if line_y >= self._tops[-1]:
             return Strip.blank(width, base)
