@@ -22,7 +22,7 @@ from kvchat.tui.commands import Registry
 from kvchat.tui.glyphs import ASCII, UNICODE, plain_text
 from kvchat.tui.notifier import Notifier
 from kvchat.tui.screens.chat import ChatScreen
-from kvchat.tui.terminal import end_signals, repair_input
+from kvchat.tui.terminal import end_signals, repair_input, screen_on_terminal
 from kvchat.tui.themes import PALETTES, LineStyles, palette_named
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def run(
             loop.call_soon_threadsafe(app.leave, status)
 
     try:
-        with end_signals(end):
+        with end_signals(end), screen_on_terminal():
             app.run(mouse=app.settings.mouse)
     finally:
         if app.made_runtime is not None:

@@ -137,6 +137,30 @@ def end_signals(end: Callable[[int], None]) -> "Iterator[None]":
             signal.signal(number, handler)
 
 
+@contextmanager
+def screen_on_terminal() -> "Iterator[None]":
+    """While inside, the screen goes to the terminal on stdout if stderr goes elsewhere.
+
+    Textual draws on stderr; with `kvchat 2>log` the log would be the screen. Only what Textual
+    takes as stderr is replaced: what other libraries write there still lands in the log.
+    """
+    stderr = sys.__stderr__
+    if _screen_descriptor() == 2:
+        yield
+        return
+    with open(os.dup(1), "w", encoding="utf-8", errors="replace") as screen:
+        sys.__stderr__ = screen  # type: ignore[misc]  # final only for others
+        try:
+            yield
+        finally:
+            sys.__stderr__ = stderr  # type: ignore[misc]
+
+
+def _screen_descriptor() -> int:
+    """Return where the terminal is that shows the screen."""
+    return 1 if os.isatty(1) and not os.isatty(2) else 2
+
+
 def _terminal_attributes() -> list[Any] | None:
     """Return the settings of the terminal on stdin, None if it is none."""
     with suppress(ImportError, OSError, ValueError):
@@ -151,7 +175,7 @@ def _terminal_attributes() -> list[Any] | None:
 def restore_terminal(attributes: list[Any] | None) -> None:
     """Leave full screen, mouse, paste and key modes, and put the line settings back."""
     with suppress(OSError):
-        os.write(2, _RESET)
+        os.write(_screen_descriptor(), _RESET)
     if attributes is None:
         return
     with suppress(ImportError, OSError, ValueError):

@@ -24,7 +24,14 @@ REAL_APP = "import sys; from kvchat.cli import main; sys.exit(main(sys.argv[1:])
 class Box:
     """A Python program under a terminal of its own, 80x24 unless said; reads as a person would."""
 
-    def __init__(self, code: str, *arguments: str, width: int = 80, height: int = 24) -> None:
+    def __init__(
+        self,
+        code: str,
+        *arguments: str,
+        width: int = 80,
+        height: int = 24,
+        stderr: int | None = None,
+    ) -> None:
         self.master, slave = pty.openpty()
         self.before = termios.tcgetattr(slave)
         self.output = b""
@@ -40,7 +47,7 @@ class Box:
             [sys.executable, "-c", code, *arguments],
             stdin=slave,
             stdout=slave,
-            stderr=slave,
+            stderr=slave if stderr is None else stderr,
             env=environment,
             start_new_session=True,
         )

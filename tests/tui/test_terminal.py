@@ -5,6 +5,7 @@ import subprocess
 import sys
 import termios
 import threading
+from pathlib import Path
 
 import pytest
 from pty_box import FAKE_APP, Box  # type: ignore[import-not-found]
@@ -69,6 +70,24 @@ def test_a_signal_gives_the_terminal_back(number: signal.Signals) -> None:
         box.close()
 
 
+def test_the_screen_is_on_the_terminal_while_stderr_goes_to_a_file(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "wb") as log:
+        box = Box(FAKE_APP, stderr=log.fileno())
+    try:
+        box.read_until(b"Ask anything")
+        os.write(box.master, b"typed")
+        box.read_until(b"typed")
+        os.write(box.master, b"\x11")
+        status = box.end()
+
+        assert status == 0
+        assert termios.tcgetattr(box.slave)[3] == box.before[3]
+        assert b"\x1b[?1049l" in box.output
+        assert (tmp_path / "log").read_bytes() == b""
+    finally:
+        box.close()
+
+
 def test_a_signal_that_another_thread_receives_ends_the_app_though_it_waits_for_a_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -101,8 +120,7 @@ def test_ending_signals_mean_what_they_meant_once_the_app_has_gone() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_an_app_that_does_not_go_is_ended() -> None:
-    program = """
+STUCK_APP = """
 import os, signal, time
 from kvchat.tui import terminal
 terminal.WATCHDOG_SECONDS = terminal.WAKE_SECONDS = 0.05
@@ -110,6 +128,22 @@ with terminal.end_signals(lambda status: None):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 """
-    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=False)
+
+
+def test_an_app_that_does_not_go_is_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK_APP], stderr=subprocess.PIPE, check=False)
     assert done.returncode == 128 + signal.SIGTERM
     assert b"\x1b[?1049l" in done.stderr
+
+
+def test_an_app_that_does_not_go_is_ended_on_its_screen_though_stderr_is_a_file(
+    tmp_path: Path,
+) -> None:
+    with open(tmp_path / "log", "wb") as log:
+        box = Box(STUCK_APP, stderr=log.fileno())
+    try:
+        assert box.end() == 128 + signal.SIGTERM
+        assert b"\x1b[?1049l" in box.output
+        assert (tmp_path / "log").read_bytes() == b""
+    finally:
+        box.close()
