@@ -12,12 +12,25 @@ from pathlib import Path
 
 from kvchat.errors import InvalidArgument
 from kvchat.tui.safe import safe_line
-from kvchat.untrusted import read_regular
+from kvchat.untrusted import FileMissing, read_regular
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_LISTED = 2_000
 """Entries of one folder that are looked at for a completion."""
 MAX_PATHS = 50
+
+
+def read_named(name: str, max_bytes: int) -> tuple[Path, bytes]:
+    """Return the path of a file the user named, `~` expanded, and its content.
+
+    Raises FileMissing with the whole path, so that one sees where it was looked for, and
+    UntrustedFile for what is no regular file, is too long or cannot be read.
+    """
+    path = Path(os.path.expanduser(name))  # the method of Path raises for unknown users
+    try:
+        return path, read_regular(path, max_bytes)
+    except FileMissing as error:
+        raise FileMissing(f"{Path.cwd() / path} is missing.") from error
 
 
 def read_attachment(name: str) -> tuple[str, str]:
@@ -28,8 +41,7 @@ def read_attachment(name: str) -> tuple[str, str]:
     """
     if not name:
         raise InvalidArgument("Name the file: /attach notes.md.")
-    path = Path(os.path.expanduser(name))  # the method of Path raises for unknown users
-    content = read_regular(path, MAX_FILE_BYTES)
+    path, content = read_named(name, MAX_FILE_BYTES)
     shown = safe_line(path.name)
     try:
         text = content.decode("utf-8-sig")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeVar, cast, get_args
 from kvchat.durable_files import write_durably
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.session.export import ExportForm
+from kvchat.tui.attachments import read_named
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import title_of
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import Confirm
 from kvchat.tui.screens.text_question import TextQuestion
 from kvchat.tui.session_actions import shown_view, started_runtime
-from kvchat.untrusted import read_regular
 
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
@@ -101,11 +101,11 @@ def import_file(chat: "ChatScreen", args: str) -> None:
     runtime = started_runtime(chat)
     if not args:
         raise InvalidArgument("Name the file: /import chat.json.")
-    path = Path(os.path.expanduser(args))
 
     def read() -> str:
+        path, content = read_named(args, MAX_IMPORT_BYTES)
         try:
-            return read_regular(path, MAX_IMPORT_BYTES).decode("utf-8-sig")
+            return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InvalidArgument(f"{path.name} is not UTF-8 text.") from error
 

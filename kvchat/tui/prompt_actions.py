@@ -84,6 +84,7 @@ def run_slash(chat: "ChatScreen", text: str) -> None:
         chat.notice(error.sentence, "error")
         return
     chat.state.history.remember(text)
+    chat.forget_notice()  # it was about an earlier line
     chat.prompt.set_exact_text("")
     chat.drafts.note_changed()  # the prompt tells it later, when another chat may be shown
     if not run_command(chat, command, args) and not chat.prompt.text:
@@ -129,7 +130,8 @@ def attach(chat: "ChatScreen", args: str) -> None:
 
 def _attach(chat: "ChatScreen", path: str, length: int) -> None:
     name, text = read_attachment(path)
-    chat.prompt.insert_chip(fenced(name, text), f"file {name}", length)
+    chat.forget_notice()  # of an earlier try
+    chat.prompt.insert_chip(fenced(name, text), f"file {name}", length, counted=text)
 
 
 def paste(chat: "ChatScreen", _args: str) -> None:

@@ -100,7 +100,7 @@ async def test_a_megabyte_in_one_line_stays_out_of_the_text_area(
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await paste(pilot, "[" * 1_000_000)
-        assert app.chat.prompt.text == "[paste 1: 1000000 characters]"
+        assert app.chat.prompt.text == "[paste 1: 1 000 000 characters]"
         await paste(pilot, "x" * 6_000_000)
         assert "over 5 MB" in await settle(pilot)
         await pilot.press("ctrl+o")
@@ -230,21 +230,44 @@ async def test_an_attached_file_is_a_chip_and_is_sent_with_its_name(
         await pilot.press("enter")
         await settle(pilot)
 
-    assert shown == "[file 1: notes.md, 5 lines] why?"
+    assert shown == "[file 1: notes.md, 2 lines] why?"
     assert runtime.open_sessions[0].messages[0].text == "notes.md\n```\none\ntwo\n```\n why?"
 
 
 async def test_a_file_that_cannot_be_attached_keeps_the_line(
-    make_app: Make, make_runtime: Make, settle: Settle
+    make_app: Make,
+    make_runtime: Make,
+    settle: Settle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     app = make_app(make_runtime())
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(200, 24)) as pilot:
         await settle(pilot)
         await pilot.press(*"/attach none.txt", "enter")
         text = await settle(pilot)
 
-    assert "none.txt is missing." in text
+    assert f"{tmp_path}/none.txt is missing." in text
     assert app.chat.prompt.text == "/attach none.txt"
+
+
+async def test_an_error_is_gone_when_the_next_try_works(
+    make_app: Make, make_runtime: Make, settle: Settle, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("word " * 60_000)
+    app = make_app(make_runtime())
+    async with app.run_test(size=(200, 24)) as pilot:
+        await settle(pilot)
+        app.chat.prompt.set_exact_text("/attach none.txt")
+        await pilot.press("enter")
+        wrong = await settle(pilot)
+        app.chat.prompt.set_exact_text(f"/attach {tmp_path}/long.txt")
+        await pilot.press("enter")
+        right = await settle(pilot)
+
+    assert "is missing." in wrong and "is missing." not in right
+    assert "[file 1: long.txt, 300 000 characters]" in right
 
 
 async def test_tab_after_an_at_sign_walks_folders_and_puts_the_file_in(
@@ -265,7 +288,7 @@ async def test_tab_after_an_at_sign_walks_folders_and_puts_the_file_in(
         await pilot.press("tab", *" please")
 
     assert "▸ @src/a.py" in folder and "see @src/" in folder
-    assert app.chat.prompt.text == "see [file 1: a.py, 4 lines] please"
+    assert app.chat.prompt.text == "see [file 1: a.py, 6 characters] please"
     assert app.chat.prompt.exact_text == "see a.py\n```\nx = 1\n```\n please"
 
 

@@ -250,6 +250,11 @@ class ChatScreen(Screen[None]):
         self._notice = (safe_line(sentence), style, self.app.clock() + seconds)
         self.draw_status()
 
+    def forget_notice(self) -> None:
+        """Say nothing any more: what was said is about something older."""
+        self._notice = ("", "", 0.0)
+        self.draw_status()
+
     # -- the prompt ------------------------------------------------------------------------
 
     @on(TextArea.Changed)
@@ -301,7 +306,7 @@ class ChatScreen(Screen[None]):
             self.prompt.set_exact_text(draft)
             return False  # the prompt holds what it should already
         self.state.history.remember(text)
-        self._notice = ("", "", 0.0)
+        self.forget_notice()
         view = self.view
         if view is None:
             self._early_prompts.append(text)

@@ -15,6 +15,7 @@ from textual.widgets import TextArea
 
 from kvchat.clean_text import clean, storable
 from kvchat.tui.cells import shorten
+from kvchat.tui.figures import count_of
 from kvchat.tui.safe import safe
 
 if TYPE_CHECKING:
@@ -85,11 +86,16 @@ class Prompt(TextArea):
         self.load_text(self._shown(text))
         self.move_cursor(self.document.end)
 
-    def insert_chip(self, content: str, what: str, length: int = 0) -> None:
-        """Put a chip in place of the last `length` characters before the cursor."""
+    def insert_chip(
+        self, content: str, what: str, length: int = 0, *, counted: str | None = None
+    ) -> None:
+        """Put a chip in place of the last `length` characters before the cursor.
+
+        It says how long `counted` is, if what it stands for has more around it.
+        """
         end = self.cursor_location
         start = (end[0], max(end[1] - length, 0))
-        self._replace_via_keyboard(self._chip(storable(content), what), start, end)
+        self._replace_via_keyboard(self._chip(storable(content), what, counted), start, end)
 
     def insert_instead(self, text: str, length: int) -> None:
         """Write `text` in place of the last `length` characters before the cursor."""
@@ -168,10 +174,11 @@ class Prompt(TextArea):
             return rest
         return self._chip(text, "paste")
 
-    def _chip(self, content: str, what: str) -> str:
+    def _chip(self, content: str, what: str, counted: str | None = None) -> str:
         kind, _, name = what.partition(" ")
-        count = content.count("\n") + (not content.endswith("\n"))
-        size = f"{count} lines" if count > 1 else f"{len(content)} characters"
+        counted = content if counted is None else counted
+        count = counted.count("\n") + (not counted.endswith("\n"))
+        size = count_of(count, "line") if count > 1 else count_of(len(counted), "character")
         about = f"{shorten(clean(name), 40)}, {size}" if name else size
         number = 1 + len(self._pastes)
         while (chip := f"[{kind} {number}: {about}]") in self._pastes:
