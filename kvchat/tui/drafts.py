@@ -52,15 +52,20 @@ class Drafts:
         self._taken_up = None
 
     def store(self) -> None:
-        """Hand the prompt to its session, if it was changed."""
+        """Hand the prompt to its session now: keys are told of later than they are pressed."""
         view = self._chat.view
-        if view is None or not self._is_changed:
+        if view is None:
             return
         self.take_back()
         self._is_changed = False
         with suppress(SessionClosed):  # it was deleted meanwhile, and its draft with it
             view.draft = self._chat.prompt.exact_text
         self._known = view.draft
+
+    def store_if_changed(self) -> None:
+        """Hand the prompt to its session, if it is known to have changed; cheap if not."""
+        if self._is_changed:
+            self.store()
 
     def note_sent(self) -> None:
         """Forget the draft: sending has emptied it, and the prompt is emptied next."""

@@ -86,7 +86,6 @@ def run_slash(chat: "ChatScreen", text: str) -> None:
     chat.state.history.remember(text)
     chat.forget_notice()  # it was about an earlier line
     chat.prompt.set_exact_text("")
-    chat.drafts.note_changed()  # the prompt tells it later, when another chat may be shown
     if not run_command(chat, command, args) and not chat.prompt.text:
         chat.prompt.set_exact_text(text)
 

@@ -142,7 +142,7 @@ class ReplyFeed:
                 view.running_reply = None
             if view.is_running:
                 view.running_reply = reply
-        chat.drafts.store()
+        chat.drafts.store_if_changed()
         chat.draw_lists()
         chat.draw_status()
 

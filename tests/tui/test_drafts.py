@@ -197,3 +197,32 @@ async def test_the_app_starts_in_the_chat_that_was_shown_when_it_was_left(
     assert left_in is not None and shown is not None and last is not None
     assert shown.session.id == left_in.session.id == last.id
     assert shown.session.messages[0].text == "first"
+
+
+async def test_what_was_typed_in_the_same_moment_as_leaving_is_stored(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime()
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        app = await started(pilot)
+        app.chat.prompt.insert("typed")  # whose message waits behind the key that quits
+        app.chat.press("ctrl+q")
+
+    assert [session.draft for session in runtime.open_sessions] == ["typed"]
+
+
+async def test_what_was_typed_in_the_same_moment_as_switching_stays_with_its_chat(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime(["ok"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        app = await started(pilot)
+        await say(pilot, "first")
+        runtime.finish_all()
+        await say(pilot, "/new other")
+        app.chat.prompt.insert("typed")
+        app.chat.press("alt+1")
+        there = app.chat.prompt.text
+        app.chat.press("alt+2")
+
+        assert (there, app.chat.prompt.text) == ("", "typed")
