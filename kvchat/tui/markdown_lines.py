@@ -34,6 +34,8 @@ _QUOTE = re.compile(r"^ {0,3}((?:>\s?)+)(.*)$")
 _DELIMITER = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL_BREAK = re.compile(r"(?<!\\)\|")
 MAX_INDENT = 24
+MAX_BARS = 6
+"""Bars that are drawn at most for quotes in quotes."""
 MIN_FRAME_CELLS = 12
 """Code and tables that would have less room beside their indent begin at the left."""
 
@@ -44,6 +46,7 @@ class _Fence:
     indent: int
     language: str
     color_state: str = ""
+    num_quotes: int = 0  # quotes around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +133,13 @@ class MarkdownLines:
         for line in self.source.split("\n"):
             fence = state.fence
             state, _ = _advance(state, _prepared(line), self._glyphs)
-            if fence is None and state.fence is not None:
+            if state.fence is None:
+                continue
+            inner = None if fence is None else _without_quotes(line, fence.num_quotes)
+            if fence is None or inner is None:  # in another quote, or in none
                 blocks.append([])
-            elif fence is not None and state.fence is not None:
-                blocks[-1].append(_without_indent(line, fence.indent))
+            else:
+                blocks[-1].append(_without_indent(inner, fence.indent))
         return ["\n".join(block) for block in blocks]
 
     def _tail_rows(self) -> list[_Row]:
@@ -151,7 +157,12 @@ def _prepared(line: str) -> str:
 def _advance(state: _State, line: str, glyphs: Glyphs) -> tuple[_State, list[_Row]]:
     """Take one complete line; return the new state and the rows that can no longer change."""
     if state.fence is not None:
-        return _advance_in_fence(state, state.fence, line, glyphs)
+        inner = _without_quotes(line, state.fence.num_quotes)
+        if inner is not None:
+            return _advance_in_fence(state, state.fence, inner, glyphs)
+        rows = _open_rows(state, glyphs)  # the quote around the code has ended
+        state, more = _advance(replace(state, fence=None), line, glyphs)
+        return state, [*rows, *more]
     if state.table:
         if "|" in line and line.strip():
             return replace(state, table=(*state.table, _table_cells(line))), []
@@ -172,12 +183,14 @@ def _advance(state: _State, line: str, glyphs: Glyphs) -> tuple[_State, list[_Ro
     if state.owes_blank:
         closed.append(_BLANK)
     state = replace(state, owes_blank=False, has_text=True)
-    fence = _FENCE.match(line)
+    quote = _QUOTE.match(line)
+    num_quotes = quote[1].count(">") if quote is not None else 0
+    fence = _FENCE.match(quote[2] if quote is not None else line)
     if fence is not None:
-        opened = _Fence(fence[2], len(fence[1]), language_of(fence[3].split(" ")[0]))
+        language = language_of(fence[3].split(" ")[0])
+        opened = _Fence(fence[2], len(fence[1]), language, num_quotes=num_quotes)
         label = (fence[3].strip(), "code-label")
-        top = _Row("code-top", spans=(label,), margin=_margin_of(opened))
-        return replace(state, fence=opened), [*closed, top]
+        return replace(state, fence=opened), [*closed, _code_row("code-top", opened, glyphs, label)]
     if "|" in line and len(_table_cells(line)) > 1:
         return replace(state, header=line), closed
     return state, [*closed, _text_row(line, glyphs)]
@@ -188,17 +201,17 @@ def _advance_in_fence(
 ) -> tuple[_State, list[_Row]]:
     stripped = line.strip()
     if len(stripped) >= len(fence.marker) and not stripped.strip(fence.marker[0]):
-        return replace(state, fence=None), [_Row("code-end", margin=_margin_of(fence))]
+        return replace(state, fence=None), [_code_row("code-end", fence, glyphs)]
     spans, color_state = color_line(
         _without_indent(line, fence.indent), fence.language, fence.color_state
     )
-    row = _Row("code", spans=tuple(spans), margin=_margin_of(fence))
+    row = _code_row("code", fence, glyphs, *spans)
     return replace(state, fence=replace(fence, color_state=color_state)), [row]
 
 
 def _open_rows(state: _State, glyphs: Glyphs) -> list[_Row]:
     if state.fence is not None:
-        return [_Row("code-end", margin=_margin_of(state.fence))]
+        return [_code_row("code-end", state.fence, glyphs)]
     if state.table:
         return [_table_row(state)]
     if state.header is not None:
@@ -216,8 +229,21 @@ def _align_of(cell: str) -> str:
     return "left"
 
 
-def _margin_of(fence: _Fence) -> int:
-    return min(fence.indent, MAX_INDENT)
+def _code_row(kind: str, fence: _Fence, glyphs: Glyphs, *spans: Span) -> _Row:
+    bar = _quote_bar(fence.num_quotes, glyphs) if fence.num_quotes else ()
+    return _Row(kind, spans, first=bar, margin=min(fence.indent, MAX_INDENT))
+
+
+def _quote_bar(num_quotes: int, glyphs: Glyphs) -> Line:
+    return ((f"{glyphs.quote} " * min(num_quotes, MAX_BARS), "quote-bar"),)
+
+
+def _without_quotes(line: str, count: int) -> str | None:
+    """Return what a line says inside of so many quotes; None if it is not in all of them."""
+    if not count:
+        return line
+    match = re.match(rf"^ {{0,3}}(?:>\s?){{{count}}}", line)
+    return line[match.end() :] if match is not None else None
 
 
 def _without_indent(line: str, indent: int) -> str:
@@ -253,7 +279,7 @@ def _text_row(line: str, glyphs: Glyphs, style: str = "") -> _Row:
         return _Row("text", tuple(inline_spans(text, style)), first, ((rest, ""),))
     quote = _QUOTE.match(line)
     if quote is not None:
-        bar = ((f"{glyphs.quote} " * min(quote[1].count(">"), 6), "quote-bar"),)
+        bar = _quote_bar(quote[1].count(">"), glyphs)
         if _HEADING.match(quote[2]) or _ITEM.match(quote[2]):
             row = _text_row(quote[2], glyphs, "quote")
             return replace(row, first=(*bar, *row.first), rest=(*bar, *row.rest))
@@ -271,10 +297,11 @@ def _wrap(row: _Row, width: int, glyphs: Glyphs) -> list[Line]:
         return [((glyphs.horizontal * width, "frame"),)]
     if row.kind == "table" or row.kind.startswith("code"):
         wrap = _wrap_table if row.kind == "table" else _wrap_code
-        if not row.margin or width - row.margin < MIN_FRAME_CELLS:
+        margin: Line = (*row.first, (" " * row.margin, "")) if row.margin else row.first
+        room = width - line_width(margin)
+        if not margin or room < MIN_FRAME_CELLS:
             return wrap(row, width, glyphs)
-        margin = (" " * row.margin, "")
-        return [(margin, *line) for line in wrap(row, width - row.margin, glyphs)]
+        return [(*margin, *line) for line in wrap(row, room, glyphs)]
     first, rest = row.first, row.rest
     if line_width(first) > max(width // 2, width - 8):
         first = first[1:] if not first[0][0].strip() else ()  # the mark stays, its indent goes

@@ -12,6 +12,7 @@ PARTS = [
     "| a | b |", "|---|:-:|", "| 1 | 漢字 |", "---", "", "", "   ", "👩‍👩‍👧 漢字", "a\u200d",
     "vector<int> [l](http://x) [/] [@click=x]", "\x1b[2J", "\u202eabc", "x" * 90, "**open", "\r",
     "/* open", "a | b", "- [x] done",
+    "> ```py", "> x = [1]", "> ```", "> > ~~~", "> > y", ">",
     "  ```", "   | a | b |", "  |--:|---|", "> - q", "> # h", "      - deep",
     "e\u0301" * 4, "\t tab", "\\*no\\*", "~~s~~", "***bi***",
 ]  # fmt: skip
@@ -141,6 +142,36 @@ def test_a_table_is_aligned_and_its_rows_wrap() -> None:
     lines = text_of("| a | long |\n|---|---|\n| 漢字 | one two three |", 16)
     assert lines[1] == "─────┼──────────"
     assert lines[2:] == ["漢字 │ one two  ", "     │ three    "]
+
+
+def test_code_in_a_quote_stands_in_its_frame_behind_the_bar() -> None:
+    lines = text_of("> see\n> ```py\n> x = [1]\n>\n>   y\n> ```\n> end", 24)
+
+    assert lines == [
+        "▎ see",
+        "▎ ┌─ py ───────────────┐",
+        "▎ │ x = [1]            │",
+        "▎ │                    │",
+        "▎ │   y                │",
+        "▎ └────────────────────┘",
+        "▎ end",
+    ]
+
+
+def test_code_in_a_quote_ends_with_the_quote() -> None:
+    source = "> > ~~~\n> > in\n> out\n```\nnext\n```"
+
+    assert text_of(source, 20) == [
+        "▎ ▎ ┌──────────────┐",
+        "▎ ▎ │ in           │",
+        "▎ ▎ └──────────────┘",
+        "▎ out",
+        "┌──────────────────┐",
+        "│ next             │",
+        "└──────────────────┘",
+    ]
+    assert MarkdownLines(source).code_blocks() == ["in", "next"]
+    assert MarkdownLines("> ```\n> a\n```\nb").code_blocks() == ["a", "b"]
 
 
 def test_code_blocks_are_returned_exactly_as_written() -> None:
