@@ -41,6 +41,10 @@ class RuntimeStats:
     num_copied_blocks: int
     resume_costs: "tuple[ResumeCost, ...]"
     """For every chat with blocks: tokens in the pool, only on disk, and to be computed again."""
+    step_p50_seconds: float = 0.0
+    """What half of the last steps took at most; 0.0 before the first."""
+    step_p95_seconds: float = 0.0
+    """What 95 of a hundred of the last steps took at most."""
 
     @classmethod
     def of(cls, engine: "Engine") -> "RuntimeStats":
@@ -54,4 +58,6 @@ class RuntimeStats:
             engine.num_preemptions,
             cache.num_copied_blocks,
             tuple(engine.resume_costs()),
+            engine.step_times.quantile(0.5),
+            engine.step_times.quantile(0.95),
         )

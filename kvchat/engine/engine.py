@@ -20,6 +20,7 @@ from kvchat.engine.sampler import Choice
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.scoring import score_chunk
 from kvchat.engine.sequence import ResumeCost, Sequence, SequenceState, SequenceStats
+from kvchat.engine.step_times import StepTimes
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
 
@@ -89,6 +90,11 @@ class Engine:
     def num_steps(self) -> int:
         """Steps that were committed."""
         return self._forward_pass.num_steps
+
+    @property
+    def step_times(self) -> StepTimes:
+        """How long the last steps took."""
+        return self._forward_pass.step_times
 
     @property
     def num_preemptions(self) -> int:

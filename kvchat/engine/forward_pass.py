@@ -17,6 +17,7 @@ from kvchat.engine.room import Room
 from kvchat.engine.sampler import Choice, SamplerRow, choose
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.sequence import Sequence, SequenceState
+from kvchat.engine.step_times import StepTimes
 from kvchat.errors import KVChatError, OutOfBlocks, PoolTooSmall, StepStopped
 from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
@@ -52,6 +53,7 @@ class ForwardPass:
         clock: Callable[[], float],
     ) -> None:
         self.num_steps = 0
+        self.step_times = StepTimes()
         self._runner = runner
         self._cache = cache
         self._lineup = lineup
@@ -207,6 +209,7 @@ class ForwardPass:
         reserved.commit()
         seconds = self._clock() - started
         self.num_steps += 1
+        self.step_times.note(seconds)
         prompt_tokens = sum(
             rows[place].num_new_tokens
             for place in good

@@ -6,6 +6,8 @@ a list in order of last use, threaded through two integer arrays, so every chang
 Python, no tensors.
 """
 
+import time
+from array import array
 from collections.abc import Callable, Sequence
 
 from kvchat.errors import OutOfBlocks, fault
@@ -34,6 +36,8 @@ class BlockPool:
         self.ref_counts = [0] * num_blocks
         self.free = FreeExtents(num_blocks, headroom)
         self.held: set[int] = set()
+        self.filled_at = array("d", bytes(8 * num_blocks))
+        """Unix seconds at which a block got what it holds, or its first part; for display."""
         self.num_shared = 0
         self.num_cached = 0
         self.on_freed: Callable[[int], None] | None = None
@@ -103,6 +107,7 @@ class BlockPool:
     def settle(self, block: int) -> None:
         """Make a held block private: its step committed and its table names it."""
         self.held.remove(block)
+        self.filled_at[block] = time.time()
 
     def give_back(self, block: int) -> None:
         """Free a held block: its step was rolled back."""
@@ -124,6 +129,7 @@ class BlockPool:
         """Let a held copy take the place of a block in its only table, and in the index."""
         assert self.ref_counts[block] == 1 and block not in self.held
         self.settle(held)
+        self.filled_at[held] = self.filled_at[block]
         if block in self.index:
             self.index.move(block, held)
         self._drop_to_zero(block)

@@ -93,6 +93,7 @@ class PoolView:
     history             samples of some minutes; see `PoolSample`
     groups              the counts of every layer group, this one at `group_index`
     num_blocks_by_kind  for each kind of event, how many blocks it touched since the start
+    filled_at           per block, in Unix seconds, when it got what it holds, or its first part
     peak_used_blocks    the most blocks of the first layer group that were in use in a sample
 
     free + cached + private + shared + held is num_blocks. `at` is in Unix seconds.
@@ -121,6 +122,7 @@ class PoolView:
     num_blocks_by_kind: tuple[tuple[str, int], ...] = ()
     peak_used_blocks: int = 0
     at: float = 0.0
+    filled_at: Sequence[float] = ()
 
     @classmethod
     def of(
@@ -185,6 +187,7 @@ class PoolView:
             num_blocks_by_kind=num_blocks_by_kind,
             peak_used_blocks=peak_used_blocks,
             at=time.time(),
+            filled_at=pool.filled_at[:],
         )
 
 

@@ -21,6 +21,7 @@ from kvchat.tui.view_keys import close_above
 
 if TYPE_CHECKING:
     from kvchat.engine.sequence import ResumeCost
+    from kvchat.runtime import RuntimeStats
     from kvchat.session.rewind_plan import RewindPlan
     from kvchat.tui.screens.chat import ChatScreen
     from kvchat.tui.widgets.block_panel import BlockPanel
@@ -44,6 +45,7 @@ class BlockFeed:
         self._costs_due = 0.0
         self._next_cold = 0
         self._notice_until = 0.0
+        self._step_words = ""
 
     # -- what is open ----------------------------------------------------------------------
 
@@ -150,6 +152,8 @@ class BlockFeed:
                     seconds = new / reply.prefill_tokens_per_second
                     words += f", first token after {seconds:.2f} s"
                 lines.append(words)
+        if self._step_words:
+            lines.append(self._step_words)
         lines.append(f"the screen takes {100 * chat.feed.ui_share:.0f}% of a core")
         return tuple(lines)
 
@@ -180,8 +184,9 @@ class BlockFeed:
         self._next_cold = first + len(asked)
 
         def look() -> "dict[str, ResumeCost]":
-            known = runtime.stats().resume_costs
-            costs = {cost.owner: cost for cost in known if cost.owner in resident}
+            stats = runtime.stats()
+            self._step_words = step_words(stats)
+            costs = {cost.owner: cost for cost in stats.resume_costs if cost.owner in resident}
             for session in asked:
                 with suppress(SessionClosed):  # it was deleted meanwhile
                     costs[session.id] = session.resume_cost()
@@ -257,3 +262,11 @@ class BlockFeed:
 
 def _figures(plan: "RewindPlan") -> tuple[int, int]:
     return plan.num_disk_tokens, plan.num_prefill_tokens
+
+
+def step_words(stats: "RuntimeStats") -> str:
+    """Return how long the last steps of the engine took; nothing before the first."""
+    if not stats.step_p95_seconds:
+        return ""
+    p50, p95 = 1000 * stats.step_p50_seconds, 1000 * stats.step_p95_seconds
+    return f"a step takes {p50:.1f} ms, p95 {p95:.1f} ms"

@@ -3,6 +3,7 @@
 Pure functions of a picture of the pool.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from kvchat.tui.block_costs import fork_cost, rewind_cost, unload_cost
@@ -46,7 +47,8 @@ def inspector_lines(state: BlocksState, width: int, glyphs: Glyphs) -> list[Line
     if place.block >= 0:
         head.append(byte_size(picture.view.block_bytes))
     lines: list[Line] = [((dot.join(part for part in head if part), "bold"),)]
-    whose = dot.join(filter(None, (_users(picture, place), _life(picture, place))))
+    parts = (_users(picture, place), _filled_at(picture, place), _life(picture, place))
+    whose = dot.join(filter(None, parts))
     lines.append(((f" {whose}", ""),))
     lines.append(_text_line(state, place, width, glyphs))
     lines += cost_lines(state, glyphs)
@@ -111,6 +113,14 @@ def _filled(picture: PoolPicture, place: BlockPlace) -> str:
     size = picture.view.block_size
     count = end_token(picture, place) - place.index * size
     return f"{count}/{size} full" if count < size else "full"
+
+
+def _filled_at(picture: PoolPicture, place: BlockPlace) -> str:
+    """Return when what a block holds was read, or came back from disk."""
+    view = picture.view
+    if not 0 <= place.block < len(view.filled_at) or view.states[place.block] == FREE:
+        return ""
+    return time.strftime("read at %H:%M:%S", time.localtime(view.filled_at[place.block]))
 
 
 def _users(picture: PoolPicture, place: BlockPlace) -> str:

@@ -95,6 +95,8 @@ def _field_lines(record: object, indent: str = "  ") -> list[str]:
             lines += [f"{indent}{name}:", *_field_lines(value, indent + "  ")]
         elif isinstance(value, int) and name.endswith(" bytes"):
             lines.append(f"{indent}{name.removesuffix(' bytes')}: {value / 2**20:.1f} MiB")
+        elif isinstance(value, float) and name.endswith(" seconds"):
+            lines.append(f"{indent}{name.removesuffix(' seconds')}: {1000 * value:.1f} ms")
         elif isinstance(value, float):
             lines.append(f"{indent}{name}: {value:.1f}")
         elif isinstance(value, int) and not isinstance(value, bool):

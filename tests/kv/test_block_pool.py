@@ -202,3 +202,20 @@ def test_a_reference_to_a_free_block_is_our_bug() -> None:
     pool = BlockPool(2)
     with pytest.raises(AssertionError, match="free block"):
         pool.reference(0)
+
+
+def test_a_block_says_when_it_was_filled_also_where_its_content_is_moved_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("kvchat.kv.block_pool.time.time", lambda: now)
+    pool = BlockPool(4)
+    table = in_table(pool, 2)
+    now = 200.0
+    (held,) = pool.take(1)
+    pool.replace(table.blocks[0], held)
+    later = in_table(pool, 1)
+
+    assert [pool.filled_at[block] for block in (*table.blocks[1:], held, *later.blocks)] == [
+        100.0, 100.0, 200.0,
+    ]  # fmt: skip

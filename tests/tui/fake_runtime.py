@@ -77,6 +77,8 @@ class FakeRuntimeStats:
     tokens_per_second: float
     num_steps: int
     resume_costs: tuple[ResumeCost, ...] = ()
+    step_p50_seconds: float = 0.0124
+    step_p95_seconds: float = 0.0311
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +452,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
         self.fork_places: list[str | int | None] = []
         self.history: list[PoolSample] = []
         self.copied: list[int] = []
+        self.filled_at: tuple[float, ...] = ()
         self.now = 1_700_000_000.0
         self.current = FakeStatus(*(("loading", "loading the model") if loading else ()))
         self.prefill_steps = prefill_steps
@@ -699,6 +702,7 @@ class FakeRuntime(FakeAsking):  # type: ignore[misc]  # mypy does not find the m
             group_index=min(self.group_index, self.num_groups - 1),
             history=tuple(self.history),
             at=self.now,
+            filled_at=self.filled_at,
         )
 
     def run_in_background(self, seconds_per_step: float) -> None:

@@ -1,13 +1,14 @@
 """The views of the pool, key by key, on every size of screen."""
 
 import csv
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import wait_until  # type: ignore[import-not-found]
+from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
 
 from kvchat.engine.sequence import ResumeCost
 from kvchat.settings import Settings
@@ -550,3 +551,24 @@ async def test_a_deleted_session_leaves_its_place_without_an_error(
         text = await settle(pilot)
 
     assert "No session uses this block" in text or "Ask anything" in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_the_inspector_says_when_a_block_was_read(
+    opened: Any, runtime: Any, settle: Settle, size: tuple[int, int]
+) -> None:
+    at = 1_700_000_123.0
+    runtime.filled_at = (at, *[0.0] * 47)
+    async with opened(size, "f3 home") as pilot:
+        text = await settle(pilot)
+
+    wanted = time.strftime("%H:%M:%S", time.localtime(at))
+    assert f"ref 2: A, B · read at {wanted}" in text
+
+
+async def test_the_time_view_says_how_long_a_step_takes(opened: Any, settle: Settle) -> None:
+    async with opened((140, 40), "f3 t") as pilot:
+        await wait_for_text(pilot, "a step takes 12.4 ms, p95 31.1 ms")
+        await pilot.press("escape")
+        await say(pilot, "/stats")
+        await wait_for_text(pilot, "step p50: 12.4 ms")
