@@ -82,25 +82,21 @@ class ModelFolder:
 
         Raises ModelError with one sentence: the file or field, what was found, what to do.
         """
-        path = Path(os.path.expanduser(path))
-        if not os.path.isdir(path):
-            reason = "it is not a directory" if os.path.lexists(path) else "there is no such folder"
-            raise ModelError(f"{path} is not a model folder: {reason}.")
-        path = Path(os.path.realpath(path))
+        path = check_folder(path)
         if not os.path.lexists(path / "config.json"):
             raise ModelError(f"{path} is not a model folder: config.json is missing.")
         with cannot_load(path):
-            document = _read_object(path, "config.json")
+            document = read_object(path, "config.json")
             config = ModelConfig.from_json(document)
             warnings = []
             if unknown := unknown_fields(document):
                 warnings.append(f"config.json: unknown fields ignored: {', '.join(unknown)}.")
             generation = _generation_defaults(path, document, config, warnings)
-            weight_files = _weight_files(path)
+            weights = weight_files(path)
             for name in _TOKENIZER_FILES:
                 if os.path.lexists(path / name):
                     _check_file(path, name)
-        return cls(path, config, generation, weight_files, tuple(warnings))
+        return cls(path, config, generation, weights, tuple(warnings))
 
     @property
     def name(self) -> str:
@@ -155,6 +151,15 @@ class ModelFolder:
         return digest.hexdigest()
 
 
+def check_folder(path: str | Path) -> Path:
+    """Return the real path of a folder; raises ModelError where there is none."""
+    path = Path(os.path.expanduser(path))
+    if not os.path.isdir(path):
+        reason = "it is not a directory" if os.path.lexists(path) else "there is no such folder"
+        raise ModelError(f"{path} is not a model folder: {reason}.")
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def cannot_load(path: Path) -> Iterator[None]:
     """Give errors about the content of a folder the words that name it."""
@@ -179,7 +184,7 @@ def _tokenizer_fields(path: Path) -> dict[str, JsonValue]:
     """Return what tokenizer_config.json says about tokens; its template makes no model."""
     if not os.path.lexists(path / "tokenizer_config.json"):
         return {}
-    document = _read_object(path, "tokenizer_config.json", MAX_INDEX_BYTES)
+    document = read_object(path, "tokenizer_config.json", MAX_INDEX_BYTES)
     return {
         name: value
         for name, value in document.items()
@@ -187,7 +192,7 @@ def _tokenizer_fields(path: Path) -> dict[str, JsonValue]:
     }
 
 
-def _read_object(path: Path, name: str, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, JsonValue]:
+def read_object(path: Path, name: str, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, JsonValue]:
     """Return a JSON file of the folder, which must hold an object."""
     _check_file(path, name)
     document = strict_json(read_regular(path / name, max_bytes), name=name)
@@ -224,8 +229,11 @@ def _check_file(folder: Path, name: str) -> Path:
     return path
 
 
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the single weights file, or the shards that the index names."""
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Return the single weights file, or the shards that the index names.
+
+    Raises ModelError where there are none, or one is no file of the folder.
+    """
     if os.path.lexists(folder / _SINGLE):
         return (_check_file(folder, _SINGLE),)
     if not os.path.lexists(folder / _INDEX):
@@ -238,26 +246,38 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
                 "pickle files."
             )
         raise ModelError(f"{_SINGLE} is missing.")
-    weight_map = _read_object(folder, _INDEX, MAX_INDEX_BYTES).get("weight_map")
+    weight_map = shards_by_tensor(read_object(folder, _INDEX, MAX_INDEX_BYTES))
+    return tuple(_shard(folder, name) for name in sorted(set(weight_map.values())))
+
+
+def shards_by_tensor(index: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Return which file an index of shards names for each tensor; raises ModelError."""
+    weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{_INDEX} is damaged: it has no weight_map.")
-    names: dict[str, None] = {}
-    for name in weight_map.values():
+    found: dict[str, str] = {}
+    for tensor, name in weight_map.items():
         if not isinstance(name, str):
             raise ModelError(f"{_INDEX} is damaged: the shard name {shown(name)} is not text.")
-        names[name] = None
-    if len(names) > MAX_SHARDS:
-        raise ModelError(f"{_INDEX} names {len(names)} shards, at most {MAX_SHARDS} are read.")
-    return tuple(_shard(folder, name) for name in sorted(names))
+        found[tensor] = name
+    num_shards = len(set(found.values()))
+    if num_shards > MAX_SHARDS:
+        raise ModelError(f"{_INDEX} names {num_shards} shards, at most {MAX_SHARDS} are read.")
+    for name in found.values():
+        _check_shard_name(name)
+    return found
 
 
-def _shard(folder: Path, name: str) -> Path:
+def _check_shard_name(name: str) -> None:
     if "/" in name or "\\" in name or "\0" in name or name in ("", ".", ".."):
         raise ModelError(f"the index names {shown(name)}, which is outside the folder.")
     if not name.endswith(".safetensors"):
         raise ModelError(
             f"the index names {shown(name)}; convert it to safetensors, kvchat opens nothing else."
         )
+
+
+def _shard(folder: Path, name: str) -> Path:
     if not os.path.lexists(folder / name):
         raise ModelError(f"shard {shown(name)} is missing.")
     return _check_file(folder, name)
@@ -269,7 +289,7 @@ def _generation_defaults(
     """Read generation_config.json, if there is one; unusable advice is a warning."""
     advice: dict[str, JsonValue] = {}
     if os.path.lexists(folder / "generation_config.json"):
-        advice = _read_object(folder, "generation_config.json")
+        advice = read_object(folder, "generation_config.json")
     stop_ids = sorted(
         {
             *_stop_ids(document, "config.json", config, warnings),
