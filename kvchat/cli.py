@@ -72,6 +72,12 @@ def _sessions(words: Sequence[str]) -> int:
     return sessions_command.main(words)
 
 
+def _models(words: Sequence[str]) -> int:
+    from kvchat import models_command
+
+    return models_command.main(words)
+
+
 def _completion(words: Sequence[str]) -> int:
     from kvchat import shell_completion
 
@@ -252,6 +258,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "keys": _print_keys,
     "config": _config,
     "sessions": _sessions,
+    "models": _models,
     "completion": _completion,
     "doctor": _doctor,
     "simulate": _simulate,

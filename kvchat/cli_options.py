@@ -26,6 +26,7 @@ examples:
   kvchat -p "and then?" -c               go on with the last chat, and print the answer
   kvchat keys                            every key and command of the app
   kvchat sessions ls                     list stored chats; also rm, export, import, purge
+  kvchat models                          list models; also inspect NAME, pull ORG/NAME
   kvchat config edit                     change the settings, checked
   kvchat completion bash                 a script that completes all this in your shell
   kvchat doctor                          check the cache on this machine
@@ -111,7 +112,9 @@ def command_parser() -> argparse.ArgumentParser:
     chat.add_argument("--fork", action="store_true", help="go on in a fork of it, with -c or -r")
     chat.add_argument("--save", action="store_true", help="store the chat of -p as well")
     model = parser.add_argument_group("model")
-    model.add_argument("-m", "--model", metavar="DIR", help="a Hugging Face model folder")
+    model.add_argument(
+        "-m", "--model", metavar="DIR", help="a model folder, or a name from: kvchat models"
+    )
     model.add_argument("-s", "--system", metavar="TEXT", help="system prompt of a new chat")
     model.add_argument("--device", choices=DEVICES, help="where to compute (default: the best)")
     model.add_argument("--weights", choices=WEIGHTS, default="auto", help="weight precision")

@@ -31,6 +31,11 @@ def log_dir() -> Path:
     return Path(platformdirs.user_log_dir(_APP, appauthor=False))
 
 
+def models_dir() -> Path:
+    """Return the directory of downloaded models, ORG/NAME each; larger than all the rest."""
+    return data_dir() / "models"
+
+
 def bundled_model_dir() -> Path:
     """Return the folder of the model that comes with kvchat.
 

@@ -18,6 +18,7 @@ from kvchat.clean_text import storable
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.engine_options import EngineOptions
 from kvchat.errors import EngineStopped, InvalidArgument, SessionNotFound
+from kvchat.found_models import resolve_model
 from kvchat.kv.pool_view import BlockState, PoolEvent, PoolView, SequenceView
 from kvchat.kv.spec import KVDtype
 from kvchat.model.folder import ModelFolder
@@ -66,7 +67,8 @@ class ChatRuntime(Archive):
             other = chat.fork()                         # shares every block
             print(other.rewind(turns=1).num_prefill_tokens)
 
-    model       a model folder, opened or not, or None for the bundled model
+    model       a model folder, opened or not, a name of `found_models`, or None for the bundled
+                model
     device      'auto', 'cpu', 'cuda' or 'mps'
     weights     'auto', 'fp32', 'bf16', 'fp16', 'int8' or 'int4'
     kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room
@@ -103,7 +105,7 @@ class ChatRuntime(Archive):
             device, weights, kv_dtype, pool_bytes, block_size, threads, kernel
         )
         if not isinstance(model, ModelFolder):
-            model_path = paths.bundled_model_dir() if model is None else model
+            model_path = paths.bundled_model_dir() if model is None else resolve_model(model)
             self._folder = ModelFolder.open(model_path)
         else:
             self._folder = model

@@ -15,6 +15,7 @@ SUB_COMMANDS = {
     "keys": "every key and command of the app",
     "config": "the settings file",
     "sessions": "list, delete, export and import chats",
+    "models": "list, inspect and download models",
     "completion": "a script for your shell",
     "doctor": "check the cache on this machine",
     "simulate": "let 200 users chat and crash",
@@ -23,6 +24,7 @@ SUB_COMMANDS = {
 SUB_WORDS = {
     "config": ("path", "edit", "check"),
     "sessions": ("ls", "rm", "export", "import", "purge"),
+    "models": ("list", "inspect", "pull"),
     "completion": ("bash", "zsh", "fish"),
     "bench": tuple(PROGRAMS),
 }

@@ -24,9 +24,15 @@ MAY_IMPORT: dict[str, str] = {
     "__main__": "cli",
     "cli": "tui print_mode plain_mode runtime bench doctor simulate settings paths clean_text"
     " device cli_options config_command shell_completion session_choice log_output"
-    " sessions_command",
+    " sessions_command models_command",
     "sessions_command": "cli_options clean_text log_output durable_files paths print_mode session"
     " session_choice store untrusted",
+    "models_command": "cli_options clean_text device found_models hub_client model_download"
+    " model_report paths print_mode",
+    "model_report": "device kv model text untrusted",
+    "model_download": "durable_files hub_client model untrusted",
+    "hub_client": "clean_text",
+    "found_models": "model paths",
     "cli_options": "device settings paths",
     "config_command": "cli_options paths print_mode settings settings_file tui",
     "settings_file": "durable_files paths settings",
@@ -50,7 +56,7 @@ MAY_IMPORT: dict[str, str] = {
     "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",
     "hash_folder": "hash_model model kv paths",
-    "runtime": "runtime_status session store engine engine_options model kv text paths"
+    "runtime": "found_models runtime_status session store engine engine_options model kv text paths"
     " durable_files settings sampling_params clean_text",
     "runtime_status": "",
     # builds the engine for the runtime
@@ -97,7 +103,7 @@ DOORS: dict[str, str] = {
     "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
     " training_export.py",
     "platformdirs": "paths.py",
-    "huggingface_hub": "model/folder.py",
+    "huggingface_hub": "hub_client.py",
     "transformers": "integrations/* bench/transformers_peer.py",
     "llama_cpp": "bench/llama_peer.py",
     "zstandard": "training_corpus.py",

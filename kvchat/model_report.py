@@ -1,0 +1,285 @@
+"""ModelReport: what `kvchat models inspect` says of a folder, without loading its weights.
+
+Each part is looked at by itself, so that a folder with three faults shows three. Reads the JSON
+files and the headers of the weights; needs no torch.
+"""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+from kvchat.device import available_memory_bytes
+from kvchat.errors import KVChatError, ModelError
+from kvchat.kv.spec import KVCacheSpec
+from kvchat.model.config import ModelConfig, shown
+from kvchat.model.folder import (
+    MAX_TOKENIZER_BYTES,
+    ModelFolder,
+    cannot_load,
+    check_folder,
+    read_object,
+    weight_files,
+)
+from kvchat.text.tokenizer_files import MAX_CONFIG_BYTES, read_template
+from kvchat.untrusted import DTYPE_BYTES, JsonValue, read_safetensors_header
+
+CONTEXTS = (4096, 8192, 32768)
+"""Tokens of a chat for which `inspect` says whether it fits, besides the model's context."""
+PRECISIONS: dict[str, float] = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.625}
+"""Bytes per weight of a linear; int4 has a scale and a zero, two bytes each, for 32 numbers."""
+_FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """Layers of one shape and window, and what a token takes in all of them, in bytes."""
+
+    num_layers: int
+    num_kv_heads: int
+    key_dim: int
+    value_dim: int
+    window: int | None
+    bytes_fp32: int
+    bytes_bf16: int
+    bytes_int8: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What one precision of weights takes here, in bytes, and which contexts fit beside it.
+
+    num_sessions  by context length: how many whole chats of that length memory has room for
+    kv_bytes      by context length: what one of them takes, keys and values in fp32 or bf16
+    """
+
+    weights: str
+    weight_bytes: int
+    kv_bytes: dict[int, int]
+    num_sessions: dict[int, int]
+
+
+@dataclass(slots=True)
+class ModelReport:
+    """Everything known about a folder; fields stay None where a fault hides them."""
+
+    path: Path
+    name: str
+    architecture: str | None = None
+    family: str | None = None
+    num_parameters: int | None = None
+    num_stored: int | None = None
+    stored_as: dict[str, int] = field(default_factory=dict)
+    """Numbers in the weight files by their type."""
+    weight_bytes: int | None = None
+    num_layers: int | None = None
+    context: int | None = None
+    window: int | None = None
+    """The smallest window of a layer, None where all layers see everything."""
+    vocab_size: int | None = None
+    groups: list[GroupReport] = field(default_factory=list)
+    tokenizer: str | None = None
+    template: str | None = None
+    memory_bytes: int | None = None
+    fits: list[FitReport] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Why the folder cannot be used, a sentence each."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether nothing was found that keeps the folder from being loaded."""
+        return not self.problems
+
+
+def inspect_model(path: Path) -> ModelReport:
+    """Look at every part of a model folder; raises ModelError only where there is no folder."""
+    path = check_folder(path)
+    report = ModelReport(path, path.name)
+    document = report_of(report, lambda: read_object(path, "config.json"))
+    if document is not None:
+        _name_architecture(report, document)
+        config = report_of(report, lambda: ModelConfig.from_json(document))
+        if config is not None:
+            _describe_config(report, config)
+    files = report_of(report, lambda: weight_files(path))
+    if files is not None:
+        for file in files:
+            _describe_weights(report, file)
+        report.weight_bytes = sum(file.stat().st_size for file in files)
+        _compare_sizes(report)
+    report.tokenizer = report_of(report, lambda: tokenizer_kind(path))
+    _describe_template(report)
+    if report.is_usable:
+        _open_folder(report)
+    return report
+
+
+def usable_problem(path: Path) -> str | None:
+    """Return why a folder cannot be used, as one short sentence, or None."""
+    try:
+        report = inspect_model(path)
+    except ModelError as error:
+        return error.sentence
+    return report.problems[0] if report.problems else None
+
+
+def report_of(report: ModelReport, part: Callable[[], Found]) -> Found | None:
+    """Return what a part of the folder says; a fault becomes a sentence of the report."""
+    prefix = f"Cannot load {report.path}: "
+    try:
+        with cannot_load(report.path):
+            return part()
+    except KVChatError as error:
+        sentence = error.sentence.removeprefix(prefix).removeprefix(prefix)
+        if sentence not in report.problems:
+            report.problems.append(sentence)
+        return None
+
+
+def tokenizer_kind(path: Path) -> str:
+    """Return which tokenizer a folder has, in a few words.
+
+    Raises ModelError where it has none, or one that cannot be used here.
+    """
+    if os.path.lexists(path / "tokenizer.model"):
+        return "SentencePiece, tokenizer.model"
+    if not os.path.lexists(path / "tokenizer.json"):
+        raise ModelError("no tokenizer.model or tokenizer.json.")
+    document = read_object(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
+    kind = _kind_of(document.get("model"))
+    decoder = _kind_of(document.get("decoder"))
+    if kind not in ("BPE", "Unigram"):
+        raise ModelError(f"tokenizer.json: the model {shown(kind)} is not supported.")
+    if find_spec("tokenizers") is None:
+        raise ModelError(
+            "its tokenizer is tokenizer.json only; install it with: pip install 'kvchat[hf]'."
+        )
+    style = {"ByteLevel": "byte-level ", "Sequence": "SentencePiece-style "}.get(decoder or "", "")
+    return f"{style}{kind}, tokenizer.json"
+
+
+def _kind_of(part: JsonValue) -> str | None:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind is None and isinstance(part, dict) and "merges" in part:
+        return "BPE"  # older files do not say it
+    return kind if isinstance(kind, str) else None
+
+
+def _name_architecture(report: ModelReport, document: dict[str, JsonValue]) -> None:
+    architectures = document.get("architectures")
+    if isinstance(architectures, list) and architectures and isinstance(architectures[0], str):
+        report.architecture = architectures[0][:80]
+    family = document.get("model_type")
+    report.family = family[:80] if isinstance(family, str) else None
+
+
+def _describe_config(report: ModelReport, config: ModelConfig) -> None:
+    report.num_parameters = config.num_parameters
+    report.num_layers = config.num_layers
+    report.context = config.max_position
+    report.vocab_size = config.vocab_size
+    spec = config.kv_spec()
+    windows = [group.window for group in spec.groups if group.window is not None]
+    report.window = min(windows, default=None)
+    report.groups = [
+        GroupReport(
+            len(group.layer_indexes),
+            group.num_kv_heads,
+            group.key_dim,
+            group.value_dim,
+            group.window,
+            group.bytes_per_token(4),
+            group.bytes_per_token(2),
+            group.bytes_per_token(2, "int8"),
+        )
+        for group in spec.groups
+    ]
+    report.memory_bytes = available_memory_bytes()
+    report.fits = list(_fits(config, spec, report.memory_bytes))
+
+
+def _fits(config: ModelConfig, spec: KVCacheSpec, memory_bytes: int) -> Iterator[FitReport]:
+    contexts = [each for each in CONTEXTS if each < config.max_position]
+    contexts.append(min(config.max_position, CONTEXTS[-1]))
+    # Embeddings stay in float when linears are rounded to int8 or int4.
+    embeddings = config.vocab_size * config.hidden_size
+    for name, size in PRECISIONS.items():
+        itemsize = 4 if name == "fp32" else 2
+        linears = config.num_parameters - embeddings
+        weight_bytes = math.ceil(linears * size + embeddings * max(size, 2.0))
+        kv_bytes = {length: kv_bytes_of(spec, length, itemsize) for length in contexts}
+        left = memory_bytes - weight_bytes
+        yield FitReport(
+            name,
+            weight_bytes,
+            kv_bytes,
+            {length: max(0, left // kv_bytes[length]) for length in contexts},
+        )
+
+
+def kv_bytes_of(spec: KVCacheSpec, num_tokens: int, itemsize: int) -> int:
+    """Return the bytes of keys and values of one chat; layers with a window keep only that."""
+    return sum(
+        group.bytes_per_token(itemsize) * min(num_tokens, group.window or num_tokens)
+        for group in spec.groups
+    )
+
+
+def _describe_weights(report: ModelReport, file: Path) -> None:
+    header = report_of(report, lambda: read_safetensors_header(file))
+    if header is None:
+        return
+    counts: Counter[str] = Counter(report.stored_as)
+    for entry in header.tensors.values():
+        counts[entry.dtype] += (entry.end - entry.begin) // DTYPE_BYTES[entry.dtype]
+    report.stored_as = dict(counts.most_common())
+    for name, entry in header.tensors.items():
+        if entry.dtype not in _FLOAT_DTYPES:
+            report.problems.append(
+                f"tensor {shown(name)} is stored as {entry.dtype}; use the full-precision folder."
+            )
+            return
+
+
+def _compare_sizes(report: ModelReport) -> None:
+    """Say so where the files hold fewer numbers than the config needs."""
+    report.num_stored = sum(report.stored_as.values())
+    needed = report.num_parameters
+    if needed is not None and not report.problems and report.num_stored < needed:
+        report.problems.append(
+            f"the weights hold {report.num_stored} numbers, but config.json makes {needed}."
+        )
+
+
+def _describe_template(report: ModelReport) -> None:
+    def read() -> tuple[str | None, str | None]:
+        name, config = "tokenizer_config.json", {}
+        if os.path.lexists(report.path / name):
+            config = read_object(report.path, name, MAX_CONFIG_BYTES)
+        return read_template(report.path, config)
+
+    found = report_of(report, read)
+    if found is None:
+        return
+    template, problem = found
+    if problem is not None:
+        report.warnings.append(f"its chat template cannot be used ({problem}); plain format.")
+    is_file = os.path.lexists(report.path / "chat_template.jinja")
+    report.template = "none, the plain User:/Assistant: format"
+    if template is not None:
+        place = "chat_template.jinja" if is_file else "tokenizer_config.json"
+        report.template = f"{place}, {len(template)} characters"
+
+
+def _open_folder(report: ModelReport) -> None:
+    """Let the reader that loading uses have the last word."""
+    folder = report_of(report, lambda: ModelFolder.open(report.path))
+    if folder is not None:
+        report.name = folder.name
+        report.warnings += folder.warnings
