@@ -9,7 +9,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,13 +24,20 @@ from kvchat.model.folder import (
     read_object,
     weight_files,
 )
-from kvchat.text.tokenizer_files import MAX_CONFIG_BYTES, read_template
-from kvchat.untrusted import DTYPE_BYTES, JsonValue, read_safetensors_header
+from kvchat.text.sentencepiece_proto import SentencePieceProto
+from kvchat.text.tokenizer import Tokenizer
+from kvchat.text.tokenizer_files import (
+    MAX_CONFIG_BYTES,
+    MAX_TOKENIZER_JSON_BYTES,
+    read_template,
+)
+from kvchat.text.tokenizer_json import TokenizerJson
+from kvchat.untrusted import DTYPE_BYTES, JsonValue, read_regular, read_safetensors_header
 
 CONTEXTS = (4096, 8192, 32768)
 """Tokens of a chat for which `inspect` says whether it fits, besides the model's context."""
-PRECISIONS: dict[str, float] = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.625}
-"""Bytes per weight of a linear; int4 has a scale and a zero, two bytes each, for 32 numbers."""
+ROUNDED = {"int8": 1.0, "int4": 0.5 + 1 / 32}
+"""Bytes per number of a rounded matrix; int4 has a step for each 32 numbers."""
 _FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 Found = TypeVar("Found")
 
@@ -101,6 +107,7 @@ def inspect_model(path: Path) -> ModelReport:
     """Look at every part of a model folder; raises ModelError only where there is no folder."""
     path = check_folder(path)
     report = ModelReport(path, path.name)
+    config = None
     document = report_of(report, lambda: read_object(path, "config.json"))
     if document is not None:
         _name_architecture(report, document)
@@ -113,6 +120,8 @@ def inspect_model(path: Path) -> ModelReport:
             _describe_weights(report, file)
         report.weight_bytes = sum(file.stat().st_size for file in files)
         _compare_sizes(report)
+    if config is not None:
+        _describe_fits(report, config)
     report.tokenizer = report_of(report, lambda: tokenizer_kind(path))
     _describe_template(report)
     if report.is_usable:
@@ -145,30 +154,23 @@ def report_of(report: ModelReport, part: Callable[[], Found]) -> Found | None:
 def tokenizer_kind(path: Path) -> str:
     """Return which tokenizer a folder has, in a few words.
 
-    Raises ModelError where it has none, or one that cannot be used here.
+    Raises ModelError where it has none, or one that is damaged or cannot be used here.
     """
+    Tokenizer.check_folder(path)
     if os.path.lexists(path / "tokenizer.model"):
-        return "SentencePiece, tokenizer.model"
-    if not os.path.lexists(path / "tokenizer.json"):
-        raise ModelError("no tokenizer.model or tokenizer.json.")
-    document = read_object(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
-    kind = _kind_of(document.get("model"))
-    decoder = _kind_of(document.get("decoder"))
-    if kind not in ("BPE", "Unigram"):
-        raise ModelError(f"tokenizer.json: the model {shown(kind)} is not supported.")
-    if find_spec("tokenizers") is None:
-        raise ModelError(
-            "its tokenizer is tokenizer.json only; install it with: pip install 'kvchat[hf]'."
-        )
-    style = {"ByteLevel": "byte-level ", "Sequence": "SentencePiece-style "}.get(decoder or "", "")
-    return f"{style}{kind}, tokenizer.json"
-
-
-def _kind_of(part: JsonValue) -> str | None:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind is None and isinstance(part, dict) and "merges" in part:
-        return "BPE"  # older files do not say it
-    return kind if isinstance(kind, str) else None
+        try:
+            proto = SentencePieceProto.parse(
+                read_regular(path / "tokenizer.model", MAX_TOKENIZER_BYTES)
+            )
+        except ValueError as error:
+            if not os.path.lexists(path / "tokenizer.json"):
+                raise ModelError(f"tokenizer.model is damaged: {error}.") from error
+        else:
+            return f"SentencePiece, tokenizer.model, {len(proto.pieces)} pieces"
+    raw = read_regular(path / "tokenizer.json", MAX_TOKENIZER_JSON_BYTES)
+    document = TokenizerJson.parse(raw, path)
+    kind = "byte-level" if document.is_byte_level else "SentencePiece-style"
+    return f"{kind}, tokenizer.json, {len(document.ids)} pieces"
 
 
 def _name_architecture(report: ModelReport, document: dict[str, JsonValue]) -> None:
@@ -200,27 +202,33 @@ def _describe_config(report: ModelReport, config: ModelConfig) -> None:
         )
         for group in spec.groups
     ]
+
+
+def _describe_fits(report: ModelReport, config: ModelConfig) -> None:
+    spec = config.kv_spec()
     report.memory_bytes = available_memory_bytes()
-    report.fits = list(_fits(config, spec, report.memory_bytes))
-
-
-def _fits(config: ModelConfig, spec: KVCacheSpec, memory_bytes: int) -> Iterator[FitReport]:
     contexts = [each for each in CONTEXTS if each < config.max_position]
-    contexts.append(min(config.max_position, CONTEXTS[-1]))
-    # Embeddings stay in float when linears are rounded to int8 or int4.
-    embeddings = config.vocab_size * config.hidden_size
-    for name, size in PRECISIONS.items():
-        itemsize = 4 if name == "fp32" else 2
-        linears = config.num_parameters - embeddings
-        weight_bytes = math.ceil(linears * size + embeddings * max(size, 2.0))
+    if len(contexts) < len(CONTEXTS):
+        contexts.append(config.max_position)
+    kept_as = max(report.stored_as, key=lambda dtype: report.stored_as[dtype], default="BF16")
+    for name, weight_bytes in _sizes_on_cpu(config, DTYPE_BYTES[kept_as]):
+        # Around rounded weights a CPU computes in fp32, and so keys and values are stored.
+        itemsize = 2 if name == "bf16" else 4
         kv_bytes = {length: kv_bytes_of(spec, length, itemsize) for length in contexts}
-        left = memory_bytes - weight_bytes
-        yield FitReport(
-            name,
-            weight_bytes,
-            kv_bytes,
-            {length: max(0, left // kv_bytes[length]) for length in contexts},
-        )
+        left = report.memory_bytes - weight_bytes
+        num_sessions = {length: max(0, left // kv_bytes[length]) for length in contexts}
+        report.fits.append(FitReport(name, weight_bytes, kv_bytes, num_sessions))
+
+
+def _sizes_on_cpu(config: ModelConfig, stored_itemsize: int) -> Iterator[tuple[str, int]]:
+    """Yield each precision of `--weights` and its bytes, within some percent for rounded ones."""
+    yield "fp32", 4 * config.num_parameters
+    yield "bf16", 2 * config.num_parameters
+    table = config.vocab_size * config.hidden_size
+    matrices = config.num_parameters - table * (1 if config.tie_word_embeddings else 2)
+    for name, size in ROUNDED.items():
+        # The table stays as it is stored, and the head, tied or not, has 8 bits.
+        yield name, math.ceil(table * (stored_itemsize + 1) + matrices * size)
 
 
 def kv_bytes_of(spec: KVCacheSpec, num_tokens: int, itemsize: int) -> int:

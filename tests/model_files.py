@@ -1,11 +1,13 @@
 """The files of a tiny model folder as bytes, whole or in shards: to be copied, or damaged."""
 
 import json
+from pathlib import Path
 
 from safetensors.torch import save
 
 from tests.model.conftest import CONFIG, random_tensors
 
+TOKENIZER = Path(__file__).parents[1] / "weights/tokenizer.model"
 INDEX = "model.safetensors.index.json"
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
@@ -13,7 +15,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 def text_files() -> dict[str, bytes]:
     return {
         "config.json": json.dumps(CONFIG).encode(),
-        "tokenizer.model": b"pieces",
+        "tokenizer.model": TOKENIZER.read_bytes(),
         "tokenizer_config.json": json.dumps({"chat_template": "{{ messages }}"}).encode(),
         "generation_config.json": b'{"eos_token_id": 2}',
         "LICENSE": b"MIT",

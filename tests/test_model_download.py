@@ -16,7 +16,7 @@ from kvchat.errors import InvalidArgument, KVChatError, ModelError
 from kvchat.hub_client import DownloadFailed, HubClient
 from kvchat.model.folder import ModelFolder
 from kvchat.model_download import Repository, is_partial, pull
-from tests.model_files import INDEX, SHARDS, sharded_files, single_files
+from tests.model_files import INDEX, SHARDS, sharded_files, single_files, text_files
 from tests.stand_in_hub import COMMIT, StandInHub
 from tests.stand_in_hub import Repository as Remote
 
@@ -29,6 +29,8 @@ JUNK = {
     "run.py": b"print()",
     ".gitattributes": b"",
 }
+
+TEXT_BYTES = sum(map(len, text_files().values()))
 
 
 @pytest.fixture
@@ -169,8 +171,7 @@ def test_after_ctrl_c_inside_a_file_the_next_run_asks_for_the_rest_only(
     fetch: Fetched, hub: StandInHub, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 512)
-    texts = sum(len(content) for name, content in single_files().items() if "safe" not in name)
-    fetch.stop_at = texts + 2000
+    fetch.stop_at = TEXT_BYTES + 2000
     with pytest.raises(KeyboardInterrupt):
         fetch()
     hub.requests.clear()
@@ -185,7 +186,7 @@ def test_what_came_of_other_content_is_not_gone_on_with(
     fetch: Fetched, hub: StandInHub, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 512)
-    fetch.stop_at = 3000
+    fetch.stop_at = TEXT_BYTES + 2000
     with pytest.raises(KeyboardInterrupt):
         fetch()
     weights = bytearray(remote.files["model.safetensors"])
@@ -298,7 +299,7 @@ REFUSALS: dict[str, tuple[Callable[[Remote], object], str]] = {
         "model.safetensors has 5 bytes where the listing states",
     ),
     "other bytes": (
-        lambda r: r.sent.update({"tokenizer.model": b"PIECES"}),
+        lambda r: r.sent.update({"tokenizer.model": bytes(len(r.files["tokenizer.model"]))}),
         "tokenizer.model is not what the hub says it is, and was deleted;",
     ),
     "tokenizer too large": (

@@ -104,7 +104,7 @@ def test_a_report_says_what_a_model_holds_and_needs(
     assert report["num_parameters"] == opened.num_parameters == report["num_stored"]
     assert report["stored_as"] == {"F32": opened.num_parameters}
     assert (report["context"], report["vocab_size"], report["window"]) == (64, 40, None)
-    assert report["tokenizer"] == "SentencePiece, tokenizer.model"
+    assert report["tokenizer"] == "SentencePiece, tokenizer.model, 4096 pieces"
     assert report["template"] == "tokenizer_config.json, 14 characters"
     (group,) = report["groups"]
     assert (group["num_layers"], group["num_kv_heads"], group["key_dim"]) == (2, 2, 4)
@@ -166,9 +166,16 @@ def test_every_fault_is_told_not_only_the_first(good: Path) -> None:
 
 
 def json_tokenizer(**model: Any) -> Callable[[Path], object]:
+    document = {
+        "model": {"vocab": {"a": 0, "b": 1}, "merges": []} | model,
+        "decoder": {"type": "ByteLevel"},
+        "pre_tokenizer": {"type": "ByteLevel"},
+        "added_tokens": [],
+    }
+
     def write(folder: Path) -> None:
         (folder / "tokenizer.model").unlink()
-        (folder / "tokenizer.json").write_text(json.dumps({"model": model, "added_tokens": []}))
+        (folder / "tokenizer.json").write_text(json.dumps(document))
 
     return write
 
@@ -195,6 +202,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         json_tokenizer(type="WordPiece"),
         "tokenizer.json: the model 'WordPiece' is not supported.",
     ),
+    "tokenizer": (
+        lambda f: (f / "tokenizer.model").write_bytes(b"no pieces"),
+        "tokenizer.model is damaged: ",
+    ),
     "advice": (
         lambda f: (f / "generation_config.json").write_bytes(b"["),
         "generation_config.json is damaged",
@@ -215,11 +226,29 @@ def test_what_is_unsupported_is_told_with_its_reason(
 
 def test_a_tokenizer_in_json_needs_its_library(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     json_tokenizer(type="BPE")(good)
-    assert inspect_model(good).tokenizer == "BPE, tokenizer.json"
-    monkeypatch.setattr("kvchat.model_report.find_spec", lambda name: None)
-    assert inspect_model(good).problems == [
-        "its tokenizer is tokenizer.json only; install it with: pip install 'kvchat[hf]'."
-    ]
+    assert inspect_model(good).tokenizer == "byte-level, tokenizer.json, 2 pieces"
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    (problem,) = inspect_model(good).problems
+    assert problem.startswith("its tokenizer is tokenizer.json only; to read it, install")
+
+
+def test_sizes_are_those_that_loading_takes() -> None:
+    from kvchat.model.checkpoint import load_transformer
+
+    folder = ModelFolder.open(paths.bundled_model_dir())
+    fits = {fit.weights: fit.weight_bytes for fit in inspect_model(folder.path).fits}
+    for name, weight_bytes in fits.items():
+        dtype = torch.bfloat16 if name == "bf16" else torch.float32
+        rounding = name if name.startswith("int") else "float"
+        model = load_transformer(folder, dtype=dtype, device="cpu", weights=rounding)
+        taken = {
+            tensor.data_ptr(): tensor.nbytes
+            for module in model.modules()
+            for owner in (vars(module), module._parameters, module._buffers)
+            for tensor in owner.values()
+            if isinstance(tensor, torch.Tensor)
+        }
+        assert sum(taken.values()) == pytest.approx(weight_bytes, rel=0.03)
 
 
 def test_a_bad_template_is_a_warning(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
