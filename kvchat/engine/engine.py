@@ -16,6 +16,7 @@ from kvchat.engine.lineup import Lineup
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.engine.request import FinishReason, Request, TokenEvent
 from kvchat.engine.room import Room
+from kvchat.engine.rotation_fit import RotationFit
 from kvchat.engine.sampler import Choice
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.scoring import score_chunk
@@ -57,6 +58,7 @@ class Engine:
         self._lineup = Lineup()
         self._sequences = self._lineup.by_owner
         self._room = Room(cache, self._lineup)
+        self._rotation_fit = RotationFit(cache, self._lineup)
         self._admission = Admission(
             cache,
             self._lineup,
@@ -85,6 +87,7 @@ class Engine:
     @residency.setter
     def residency(self, residency: "Residency | None") -> None:
         self._room.residency = residency
+        self._rotation_fit.residency = residency
 
     @property
     def num_steps(self) -> int:
@@ -154,6 +157,7 @@ class Engine:
         except KVChatError as error:
             self._finish(sequence, FinishReason.FAILED, error.sentence, code=error.code)
             return
+        self._rotation_fit.prepare(sequence, len(request.token_ids))
         self._keep_common_prefix(sequence, request.token_ids)
         sequence.token_ids = list(request.token_ids)
         if self.residency is not None:
@@ -171,6 +175,7 @@ class Engine:
         if self.residency is None or sequence.request is not None or is_other:
             return
         sequence.token_ids = list(token_ids)
+        self._rotation_fit.prepare(sequence, len(token_ids))
         self.cache.adopt(sequence.cache_id, [*token_ids, -1])
         self.residency.prefetch(sequence)
 
@@ -240,6 +245,7 @@ class Engine:
             try:
                 twin = self._lineup.find(name)
                 twin.token_ids = list(token_ids)
+                self._rotation_fit.prepare(twin, len(token_ids))
                 self.cache.adopt(twin.cache_id, [*token_ids, -1])
                 resident = self.cache.length(twin.cache_id)
                 restorable = max(resident, self.num_restorable(name, token_ids))
@@ -336,6 +342,7 @@ class Engine:
         self._drop_cancelled()
         if self.residency is not None:
             self.residency.work(self._room.make_room_to_restore, is_idle=not self._lineup.running)
+        self._rotation_fit.requeue_outgrown()
         self._admission.admit()
         if not self._lineup.running:
             return

@@ -116,5 +116,6 @@ class UnsavedBlocks:
 
 
 def schedule(visible: VisibleSet) -> str:
-    """Return what a segment's header says of the window its tokens were computed with."""
-    return "" if visible.window is None else f"{visible.sinks}|{visible.window}"
+    """Return what a segment's header says of window and rotation its tokens were computed with."""
+    window = "" if visible.window is None else f"{visible.sinks}|{visible.window}"
+    return window if not visible.scheme_length else f"{window}|{visible.scheme_length}"

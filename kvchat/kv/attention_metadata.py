@@ -126,6 +126,11 @@ class _Row:
         positions = torch.arange(self.start, self.start + self.count)
         return self.visible.sinks + (self.visible.window or 0) - 1 - positions
 
+    def lengths(self) -> list[int]:
+        """Return for which length each token is rotated; see `VisibleSet.rotated_length`."""
+        positions = range(self.start, self.start + self.count)
+        return [self.visible.rotated_length(position) for position in positions]
+
     def ranges(self, row_index: int) -> Iterator[VisibleRange]:
         """Yield what all queries see, in whole stored blocks behind which nothing is written."""
         size, blocks = self.table.block_size, self.table.blocks
@@ -192,7 +197,8 @@ def _plan_shared(shared: SharedRange, rows: Sequence[_Row], device: str) -> Shar
             row.turn_offsets() if turned else torch.zeros(row.count, dtype=torch.int64)
             for row, turned in zip(members, is_turned, strict=True)
         ]
-        turn = QueryTurn(torch.cat(offsets))
+        lengths = [length for row in members for length in row.lengths()]
+        turn = QueryTurn(torch.cat(offsets), lengths)
     parts = _parts(members[0].table, [range(shared.first, shared.behind)], device)
     return SharedRun(first_token, num_tokens, tokens, parts, turn)
 
@@ -217,7 +223,9 @@ def _plan_row(row: _Row, covered: Sequence[range], device: str) -> RowPlan:
     if needs_mask and visible.window is not None and count > visible.window:
         own_visible = _band(row, range(start, start + count), device)
         own_visible &= torch.ones_like(own_visible).tril()
-    turn = QueryTurn(row.turn_offsets()) if any(part.is_turned for part in parts) else None
+    turn = None
+    if any(part.is_turned for part in parts):
+        turn = QueryTurn(row.turn_offsets(), row.lengths())
     return RowPlan(row.first_token, count, tuple(parts), own_visible, turn)
 
 

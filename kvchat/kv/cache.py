@@ -35,12 +35,24 @@ class KVCache(ABC):
     spec: KVCacheSpec
 
     @abstractmethod
-    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+    def open(
+        self, *, window: int | None = None, sinks: int = 0, scheme_length: int = 0
+    ) -> SequenceId:
         """Start an empty sequence; with `window=N, sinks=S` it sees S first and N last tokens.
 
         The sink and window rule is that of Xiao et al. 2023, "Efficient Streaming Language Models
         with Attention Sinks": positions count inside the cache once it slides.
+
+        `scheme_length` is the least length for which its keys are rotated, in models where that
+        depends on a length; see `VisibleSet`.
         """
+
+    def rotary_lengths(self) -> list[int] | None:
+        """Return for which length each packed token of the reserved step is rotated.
+
+        None where no rotation of the model depends on that.
+        """
+        return None
 
     @abstractmethod
     def length(self, sequence: SequenceId) -> int:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from kvchat.errors import InvalidArgument, OutOfBlocks
 from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.rotary import rotate, rotation
-from kvchat.kv.spec import KVCacheSpec, LayerSpec, check_window
+from kvchat.kv.spec import KVCacheSpec, LayerSpec, VisibleSet, check_window
 
 
 def dense_attention(
@@ -25,6 +25,7 @@ def dense_attention(
     *,
     window: int | None = None,
     sinks: int = 0,
+    scheme_length: int = 0,
 ) -> Tensor:
     """Attend the last `n` positions of a sequence to all positions they may see, densely.
 
@@ -56,7 +57,10 @@ def dense_attention(
         visible &= ~slid[:, None] | is_sink | (distance < window)
         if layer.rotary is not None and sinks > 0:
             clamped = query_at.clamp(max=sinks + window - 1)
-            turn = rotation(clamped - query_at, layer.rotary, query.dtype, pure=True)
+            lengths = [max(sinks + window, scheme_length)] * num_queries
+            turn = rotation(
+                clamped - query_at, layer.rotary, query.dtype, pure=True, lengths=lengths
+            )
             turned = rotate(query, *turn, layer.first_rotary_channel)
             sink_scores = torch.einsum("nhd,shd->hns", turned, key)
             scores = torch.where(slid[:, None] & is_sink, sink_scores, scores)
@@ -71,6 +75,7 @@ def dense_attention(
 class _Sequence:
     window: int | None
     sinks: int
+    scheme_length: int = 0
     length: int = 0
 
 
@@ -102,13 +107,28 @@ class ContiguousCache(KVCache):
         self._next_id = 0
         self._step: ContiguousStep | None = None
 
-    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+    def open(
+        self, *, window: int | None = None, sinks: int = 0, scheme_length: int = 0
+    ) -> SequenceId:
         """Start an empty sequence; raises InvalidArgument for an impossible window or sinks."""
         check_window(window, sinks)
         sequence = SequenceId(self._next_id)
         self._next_id += 1
-        self._sequences[sequence] = _Sequence(window, sinks)
+        self._sequences[sequence] = _Sequence(window, sinks, scheme_length)
         return sequence
+
+    def rotary_lengths(self) -> list[int] | None:
+        """Return for which length each packed token is rotated; see KVCache.rotary_lengths."""
+        assert self._step is not None, "reserve a step first"
+        if not self.spec.depends_on_length:
+            return None
+        lengths = []
+        for sequence, count in self._step.rows:
+            state = self._sequences[sequence]
+            visible = VisibleSet(state.window, state.sinks, state.scheme_length)
+            positions = range(state.length, state.length + count)
+            lengths += [visible.rotated_length(position) for position in positions]
+        return lengths
 
     def length(self, sequence: SequenceId) -> int:
         """Return the number of committed tokens."""
@@ -136,7 +156,13 @@ class ContiguousCache(KVCache):
             settings = self._sequences[sequence]
             outputs.append(
                 dense_attention(
-                    query[new], keys, values, layer, window=settings.window, sinks=settings.sinks
+                    query[new],
+                    keys,
+                    values,
+                    layer,
+                    window=settings.window,
+                    sinks=settings.sinks,
+                    scheme_length=settings.scheme_length,
                 )
             )
             start += count
@@ -327,9 +353,11 @@ class StaticCache(ContiguousCache):
         self._stored: dict[SequenceId, list[tuple[Tensor, Tensor]]] = {}
         self._has_index_copy = True
 
-    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+    def open(
+        self, *, window: int | None = None, sinks: int = 0, scheme_length: int = 0
+    ) -> SequenceId:
         """Start an empty sequence and allocate all its slots."""
-        sequence = super().open(window=window, sinks=sinks)
+        sequence = super().open(window=window, sinks=sinks, scheme_length=scheme_length)
         self._stored[sequence] = [
             (
                 torch.zeros(

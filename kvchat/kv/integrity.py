@@ -75,7 +75,8 @@ def check_sequence(
     for index, key in enumerate(sequence.keys):
         tokens = token_ids[index * size : (index + 1) * size]
         assert key == chain_key(sequence, index, tokens, size, salt), "chained key"
-        if not sequence.visible.has_slid((index + 1) * size - 1):
+        visible = sequence.visible
+        if not visible.scheme_length and not visible.has_slid((index + 1) * size - 1):
             assert key == block_key(parent, tokens, salt), "a key before the window slid"
         for table in sequence.tables:
             block = table.blocks[index]

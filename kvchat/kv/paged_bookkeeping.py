@@ -6,6 +6,7 @@ becomes of the slots is the business of `paged_cache.py`, which reserves steps o
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 
 from kvchat.errors import InvalidArgument
@@ -66,7 +67,13 @@ class PagedBookkeeping:
     # Sequences
 
     def open(
-        self, *, window: int | None = None, sinks: int = 0, owner: str = "", label: str = ""
+        self,
+        *,
+        window: int | None = None,
+        sinks: int = 0,
+        scheme_length: int = 0,
+        owner: str = "",
+        label: str = "",
     ) -> SequenceId:
         """Start an empty sequence; sinks are rounded up to whole blocks.
 
@@ -75,7 +82,8 @@ class PagedBookkeeping:
         """
         check_window(window, sinks)
         size = self.block_size
-        visible = VisibleSet() if window is None else VisibleSet(window, -(-sinks // size) * size)
+        rounded = 0 if window is None else -(-sinks // size) * size
+        visible = VisibleSet(window, rounded, scheme_length)
         tables = [BlockTable(pool, size) for pool in self.pools]
         return self._register(PagedSequence(visible, tables, owner, label))
 
@@ -86,6 +94,23 @@ class PagedBookkeeping:
     def visible_set(self, sequence: SequenceId) -> VisibleSet:
         """Return the session's window and sinks, rounded up to blocks."""
         return self._state(sequence).visible
+
+    def scheme_length(self, sequence: SequenceId, num_tokens: int) -> int:
+        """Return the `scheme_length` that a sequence should have once it has `num_tokens`."""
+        visible = replace(self._state(sequence).visible, scheme_length=0)
+        return self.spec.scheme_length(visible.rotated_length(num_tokens - 1))
+
+    def rotate_for(self, sequence: SequenceId, scheme_length: int) -> None:
+        """Have keys of a sequence rotated for another `scheme_length` from now on.
+
+        It lets go of all it has, which was rotated otherwise: its tokens are found again by
+        `adopt`, or brought again. Nothing changes where it has that length already.
+        """
+        state = self._at_rest(sequence)
+        if scheme_length != state.visible.scheme_length:
+            dropped = self._cut(state, 0)
+            state.visible = replace(state.visible, scheme_length=scheme_length)
+            self.record("release", f"{state.name} is rotated for another length", dropped)
 
     def token_ids(self, sequence: SequenceId) -> list[int]:
         """Return a copy of the ids of the committed tokens.

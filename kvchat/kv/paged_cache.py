@@ -267,6 +267,17 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         assert self._step is not None
         return [row.sequence.visible for row in self._step.rows]
 
+    def rotary_lengths(self) -> list[int] | None:
+        """Return for which length each packed token is rotated; see KVCache.rotary_lengths."""
+        assert self._step is not None, "reserve a step first"
+        if not self.spec.depends_on_length:
+            return None
+        return [
+            row.sequence.visible.rotated_length(position)
+            for row in self._step.rows
+            for position in range(row.start, row.start + row.count)
+        ]
+
     def attend(self, layer_index: int, query: Tensor, key: Tensor, value: Tensor | None) -> Tensor:
         """Write the step's keys and values, then attend over runs; see KVCache.attend.
 

@@ -155,9 +155,12 @@ def chain_key(
     """Return the key of the block at `index` of a sequence that has all keys before it.
 
     From the first block with a token to which something was hidden, the session's window is part
-    of the key, since what a token sees changes its keys and values in deeper layers.
+    of the key, since what a token sees changes its keys and values in deeper layers. The length
+    for which keys are rotated is part of all of them.
     """
     visible = sequence.visible
+    if visible.scheme_length:
+        salt = b"%s|rotated for %d" % (salt, visible.scheme_length)
     if visible.has_slid((index + 1) * block_size - 1):
         salt = b"%s|%d|%d" % (salt, visible.sinks, visible.window or 0)
     parent = sequence.keys[index - 1] if index else ROOT_KEY

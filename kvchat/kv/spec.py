@@ -35,9 +35,9 @@ class RotarySpec:
     `attention_factor` scales cosine and sine once, when the model rotates; the second rotation of
     sink queries must not apply it.
 
-    Two kinds depend on a length, that of a token's session as its cache knows it, and are plain up
-    to `trained_length`. Beyond it LongRoPE has `long_inverse_frequencies`, and dynamic NTK scaling,
-    where `dynamic_factor` is above 1, stretches the base the more the longer the session is.
+    Two kinds depend on a length (`VisibleSet.rotated_length`), and are plain up to
+    `trained_length`. Beyond it LongRoPE has `long_inverse_frequencies`, and dynamic NTK scaling,
+    where `dynamic_factor` is above 1, stretches the base the more the greater the length is.
     """
 
     inverse_frequencies: tuple[float, ...]
@@ -57,13 +57,13 @@ class RotarySpec:
         return bool(self.long_inverse_frequencies) or self.dynamic_factor > 1.0
 
     def scheme_length(self, length: int) -> int:
-        """Return what of a session's length its keys depend on; 0 if it is within the trained one.
+        """Return the `scheme_length` that a session of so many tokens is to have.
 
-        Keys of sessions that give the same number are rotated alike.
+        With LongRoPE all keys of a session are rotated for its length, so crossing the trained one
+        changes every key. With dynamic scaling a token's length is its position's, so none changes.
         """
-        if not self.depends_on_length or length <= self.trained_length:
-            return 0
-        return self.trained_length + 1 if self.long_inverse_frequencies else length
+        is_long = bool(self.long_inverse_frequencies) and length > self.trained_length
+        return self.trained_length + 1 if is_long else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,14 @@ class VisibleSet:
     `window` None sees all. Else, while t < sinks + window, all are seen; from then on positions
     0 .. sinks - 1 and t - window + 1 .. t. A pure function of the position, never of when a block
     was released.
+
+    `scheme_length` is the least length for which keys are rotated, in models where that depends on
+    a length; 0 in all others.
     """
 
     window: int | None = None
     sinks: int = 0
+    scheme_length: int = 0
 
     def has_slid(self, position: int) -> bool:
         """Say whether the query at `position` no longer sees everything."""
@@ -134,6 +138,16 @@ class VisibleSet:
         if self.window is None or not self.has_slid(position):
             return 0
         return position - self.window + 1
+
+    def rotated_length(self, position: int) -> int:
+        """Return the length for which the token at `position` is rotated.
+
+        Relative distances never exceed what a window holds, so it counts as no longer.
+        """
+        length = position + 1
+        if self.window is not None:
+            length = min(length, self.sinks + self.window)
+        return max(length, self.scheme_length)
 
     def hidden_blocks(self, length: int, block_size: int) -> range:
         """Return the indexes of blocks that no query at position `length` or behind sees.
@@ -243,7 +257,7 @@ class KVCacheSpec:
         return any(rotary.depends_on_length for rotary in rotaries)
 
     def scheme_length(self, length: int) -> int:
-        """Return what of a session's length its keys depend on; see `RotarySpec.scheme_length`."""
+        """Return the `scheme_length` of a session of so many tokens; see RotarySpec."""
         if not self.depends_on_length:
             return 0
         return max(

@@ -36,8 +36,6 @@ _FIELDS = {
     "longrope": frozenset({"factor", "attention_factor", "short_factor", "long_factor", _ORIGINAL}),
 }
 """The fields that each rope type reads, besides its name and its base."""
-_NOT_YET = ("dynamic", "longrope")
-"""Rope types that depend on a session's length, which caches do not know."""
 _LAYER_TYPES = ("full_attention", "sliding_attention")
 _LARGEST_FACTOR = 1e6
 
@@ -108,7 +106,7 @@ def _read(
     kind = place.fields.get("rope_type", place.fields.get("type", "default"))
     if isinstance(kind, str):
         kind = family.rope_aliases.get(kind, kind)
-    if not isinstance(kind, str) or kind not in _FIELDS or kind in _NOT_YET:
+    if not isinstance(kind, str) or kind not in _FIELDS:
         raise ModelError(f"config.json: rope type {shown(kind)} is not supported.")
     _refuse_foreign(place, kind, family)
     part = _part(reader, top, family, head_dim)

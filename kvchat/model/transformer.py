@@ -67,6 +67,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         spec = config.kv_spec()
+        self.depends_on_length = spec.depends_on_length
         self.rotaries: list[RotarySpec | None] = []
         """The rotations there are among the layers; None is that of layers that do not rotate."""
         self.rotary_indexes: list[int] = []
@@ -99,8 +100,9 @@ class Transformer(nn.Module):
         Writes keys and values through `cache.attend`; touches nothing else.
         """
         hidden = self._embedded(token_ids)  # [T, hidden_size]
+        lengths = cache.rotary_lengths() if self.depends_on_length else None
         rotations = [
-            None if rotary is None else rotation(positions, rotary, hidden.dtype)
+            None if rotary is None else rotation(positions, rotary, hidden.dtype, lengths=lengths)
             for rotary in self.rotaries
         ]
         for layer, rotary_index in zip(self.layers, self.rotary_indexes, strict=True):
