@@ -113,6 +113,7 @@ class EngineOptions:
             dtype=dtype,
             device=device,
             weights=weights if is_rounded else "float",
+            kernels=kernels,
             progress=progress,
         )
         spec = folder.kv_spec()

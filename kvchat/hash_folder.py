@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from kvchat.hash_model import HashModel
+    from kvchat.native.kernels import Kernels
 
 LAYER_WINDOWS = (None, 33, None)
 """Two layer groups, one of them with a window of its own."""
@@ -61,6 +62,7 @@ class HashFolder(ModelFolder):
         dtype: "torch.dtype",
         device: str,
         weights: str = "float",
+        kernels: "Kernels | None" = None,
         progress: Callable[[float], None] | None = None,
     ) -> "HashModel":
         """Return the model; there are no weights."""

@@ -18,6 +18,7 @@ from kvchat.model.folder import ModelFolder, cannot_load
 from kvchat.model.tensor_names import CheckpointPlan, StoredRows, plan_checkpoint
 from kvchat.model.transformer import Transformer
 from kvchat.model.weight_intake import WeightIntake
+from kvchat.native.kernels import Kernels
 from kvchat.untrusted import TensorEntry, read_safetensors_header
 
 _FLOAT_DTYPES = ("F32", "F16", "BF16", "F64")
@@ -31,13 +32,15 @@ def load_transformer(
     dtype: torch.dtype,
     device: str,
     weights: str = "float",
+    kernels: Kernels | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Transformer:
     """Read the weights of `folder` into a Transformer of `dtype` on `device`, ready to answer.
 
     Takes the memory of the weights plus that of one tensor. On the CPU, weights stored in `dtype`
     stay mapped views of their file, which therefore must be replaced by rename, never in place.
-    With `weights` "int8" or "int4" each matrix of a linear layer is rounded as it is read.
+    With `weights` "int8" or "int4" each matrix of a linear layer is rounded as it is read, for
+    the native `kernels` if there are any, which change no bit of such a layer.
     `progress` is called with the part that is read, from above 0 to 1. Raises ModelError.
     """
     with cannot_load(folder.path):
@@ -50,7 +53,7 @@ def load_transformer(
         total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
         done_bytes = 0.0
         read: dict[str, torch.Tensor] = {}
-        intake = WeightIntake(model, weights, dtype=dtype, device=device)
+        intake = WeightIntake(model, weights, dtype=dtype, device=device, kernels=kernels)
         for path in folder.weight_files:
             inside = {
                 name: rows

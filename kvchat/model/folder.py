@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from kvchat.engine.model_runner import Model
+    from kvchat.native.kernels import Kernels
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 1 << 23
@@ -115,13 +116,19 @@ class ModelFolder:
         dtype: "torch.dtype",
         device: str,
         weights: str = "float",
+        kernels: "Kernels | None" = None,
         progress: Callable[[float], None] | None = None,
     ) -> "Model":
         """Load the weights and return the model, as `load_transformer` explains; imports torch."""
         from kvchat.model.checkpoint import load_transformer
 
         return load_transformer(
-            self, dtype=dtype, device=device, weights=weights, progress=progress
+            self,
+            dtype=dtype,
+            device=device,
+            weights=weights,
+            kernels=kernels,
+            progress=progress,
         )
 
     def digest(self, precision: str) -> str:

@@ -1,7 +1,7 @@
 """WeightIntake: puts weights into a Transformer as they are read, rounded if that is wanted.
 
-Only layers change that are `nn.Linear` and are called: the transformer's own code knows nothing of
-precision. What is small or sensitive (norms, biases, routers) stays in float.
+Only layers change that are `nn.Linear`: the transformer's own code knows nothing of precision. What
+is small or sensitive (norms, biases, routers) stays in float.
 """
 
 from typing import Literal, TypeAlias, get_args
@@ -14,16 +14,16 @@ from kvchat.model.int4_linear import GROUP_SIZE, Int4Linear, Int4Weights
 from kvchat.model.int8_linear import Int8Linear, Int8Weights
 from kvchat.model.integer_product import CUDA_MULTIPLE, MAX_SIZE
 from kvchat.model.linear import Float32Linear
+from kvchat.model.packed_linear import PackedLinear
 from kvchat.model.transformer import Transformer
+from kvchat.native.int_linear import IntLinearFunctions
+from kvchat.native.kernels import Kernels
 
 Rounding: TypeAlias = Literal["float", "int8", "int4"]
 """How the matrices of linear layers are kept: in the dtype of the model, or rounded to so much."""
 
 _HEAD = "lm_head"
 _TABLE = "embed_tokens"
-_KEPT = ("kv_b_proj", "gate", "router")
-"""Last words of the names of linear layers that stay in float: others read their weights, or few
-numbers decide much."""
 
 
 class StoredEmbedding(nn.Module):
@@ -45,13 +45,20 @@ class WeightIntake:
     """Takes the tensors of a checkpoint one by one into a model without weights."""
 
     def __init__(
-        self, model: Transformer, rounding: str, *, dtype: torch.dtype, device: str
+        self,
+        model: Transformer,
+        rounding: str,
+        *,
+        dtype: torch.dtype,
+        device: str,
+        kernels: Kernels | None,
     ) -> None:
         assert rounding in get_args(Rounding), rounding
         self._model = model
         self._rounding = rounding
         self._dtype = dtype
         self._device = device
+        self._kernels = kernels
 
     def take(self, name: str, tensor: Tensor) -> bool:
         """Keep the tensor of a parameter rounded; False leaves it to the caller, as it is.
@@ -74,7 +81,7 @@ class WeightIntake:
             self._model.set_submodule(_TABLE, StoredEmbedding(table, self._dtype))
             return True
         module = self._model.get_submodule(module_name)
-        if not isinstance(module, nn.Linear) or module_name.rpartition(".")[2] in _KEPT:
+        if not isinstance(module, nn.Linear):
             return False
         rounded = self._rounded(module_name, tensor.to(self._device), module.bias)
         if rounded is None:
@@ -103,5 +110,11 @@ class WeightIntake:
         if self._device == "cuda" and (num_inputs % CUDA_MULTIPLE or num_outputs % CUDA_MULTIPLE):
             return None
         if self._rounding == "int8" or name == _HEAD or num_inputs % GROUP_SIZE:
-            return Int8Linear(Int8Weights.of(weight), bias)
-        return Int4Linear(Int4Weights.of(weight), bias)
+            int8 = Int8Weights.of(weight)
+            if self._kernels is not None:
+                return PackedLinear(IntLinearFunctions(self._kernels), int8, bias)
+            return Int8Linear(int8, bias)
+        int4 = Int4Weights.of(weight)
+        if self._kernels is not None:
+            return PackedLinear(IntLinearFunctions(self._kernels), int4, bias)
+        return Int4Linear(int4, bias)

@@ -16,7 +16,10 @@ from pathlib import Path
 from kvchat.errors import KVChatError
 
 COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
+FLAGS = (
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread"),
+    "-ffp-contract=off",
+)
 CPU_FLAGS = (("-march=native",), ("-mcpu=native",), ())
 """Tried in this order: not every compiler knows every one on every processor."""
 SECONDS_TO_COMPILE = 300.0

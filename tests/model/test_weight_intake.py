@@ -14,8 +14,10 @@ from kvchat.model.checkpoint import load_transformer
 from kvchat.model.folder import ModelFolder
 from kvchat.model.int4_linear import Int4Linear
 from kvchat.model.int8_linear import Int8Linear
+from kvchat.model.packed_linear import PackedLinear
 from kvchat.model.transformer import Transformer
 from kvchat.model.weight_intake import StoredEmbedding
+from kvchat.native.kernels import Kernels
 from kvchat.paths import bundled_model_dir
 from kvchat.text.tokenizer import Tokenizer
 
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from tests.model.conftest import TinyFolder
 
 
-def load(path: Path, weights: str) -> Transformer:
+def load(path: Path, weights: str, kernels: Kernels | None = None) -> Transformer:
     return load_transformer(
-        ModelFolder.open(path), dtype=torch.float32, device="cpu", weights=weights
+        ModelFolder.open(path), dtype=torch.float32, device="cpu", weights=weights, kernels=kernels
     )
 
 
@@ -76,7 +78,18 @@ def test_matrices_of_odd_shapes_and_an_untied_head_load(tiny: "TinyFolder", weig
     assert float((found - wanted).square().mean().sqrt() / wanted.std()) < 0.1
 
 
-def test_biases_go_with_their_rounded_matrices(tiny: "TinyFolder") -> None:
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_native_kernels_say_the_same_to_the_last_bit(
+    tiny: "TinyFolder", weights: str, kernels: Kernels
+) -> None:
+    model = load(tiny.path, weights, kernels)
+    assert sum(isinstance(module, PackedLinear) for module in model.modules()) == 15
+    assert not any(isinstance(module, Int8Linear | Int4Linear) for module in model.modules())
+    for ids in ([1], [1, 2, 3, 4], [5] * 40):
+        assert torch.equal(logits(model, ids), logits(load(tiny.path, weights), ids))
+
+
+def test_biases_go_with_their_rounded_matrices(tiny: "TinyFolder", kernels: Kernels) -> None:
     tiny.config(attention_bias=True)
 
     def add_biases(tensors: dict[str, Tensor]) -> None:
@@ -90,6 +103,7 @@ def test_biases_go_with_their_rounded_matrices(tiny: "TinyFolder") -> None:
     assert isinstance(projection, Int8Linear) and projection.bias is not None
     found, wanted = logits(model, [1, 2, 3]), logits(exact, [1, 2, 3])
     assert float((found - wanted).square().mean().sqrt() / wanted.std()) < 0.1
+    assert torch.equal(logits(load(tiny.path, "int8", kernels), [1, 2, 3]), found)
 
 
 @pytest.mark.parametrize("weights", ["int8", "int4"])
