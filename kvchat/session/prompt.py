@@ -73,7 +73,7 @@ class PromptWriter:
     def write(self, path: Sequence[MessageNode], system: str | None, date: str) -> Prompt:
         """Return the prompt of a path that ends in a new user message without token ids."""
         assert path and path[-1].role == "user"
-        text = self._render(path, system, date)
+        text, notice = self._render(path, system, date)
         before = path_token_ids(path[:-1])
         known = path[: num_known(path[:-1], system, self.model_name)]
         if not known:
@@ -81,19 +81,21 @@ class PromptWriter:
             num_kept = _num_common(before, token_ids)
             new_ids = token_ids[num_kept:]
         else:
-            old_ids, old_text = self._ids_and_text(known, system, date)
+            old_ids, old_text, old_notice = self._ids_and_text(known, system, date)
+            if notice == old_notice:
+                notice = None  # it was said then
             reply_ends = [(len(old_text), len(old_ids))]
             num_kept, new_ids = extend(self.tokenizer, old_ids, old_text, text, reply_ends)
             token_ids = old_ids[:num_kept] + new_ids
         if num_kept == len(before):
-            return Prompt(token_ids, new_ids)
+            return Prompt(token_ids, new_ids, notice=notice)
         num_rewritten = len(before) - num_kept
         why = self._why_rewritten(path[:-1], are_all_known=len(known) == len(path) - 1)
         return Prompt(
             token_ids,
             [-num_kept - 1, *new_ids],
             num_rewritten,
-            f"{why}: re-reading {num_rewritten} tokens.",
+            " ".join(filter(None, (f"{why}: re-reading {num_rewritten} tokens.", notice))),
         )
 
     def write_reply(self, prompt_ids: Sequence[int], text: str) -> list[int]:
@@ -117,12 +119,13 @@ class PromptWriter:
 
     def _ids_and_text(
         self, path: Sequence[MessageNode], system: str | None, date: str
-    ) -> tuple[list[int], str]:
-        """Return the ids of a path whose ids are known, and the exact text they stand for."""
+    ) -> tuple[list[int], str, str | None]:
+        """Return the ids of a path whose ids are known, the exact text they stand for, a notice."""
+        ids = path_token_ids(path)
         if path[-1].role == "user":
-            return path_token_ids(path), self._render(path, system, date)
-        text = self._render(path[:-1], system, date)
-        return path_token_ids(path), text + self.tokenizer.decode_raw(path[-1].token_ids)
+            return ids, *self._render(path, system, date)
+        text, notice = self._render(path[:-1], system, date)
+        return ids, text + self.tokenizer.decode_raw(path[-1].token_ids), notice
 
     def _why_rewritten(self, path: Sequence[MessageNode], *, are_all_known: bool) -> str:
         if are_all_known:
@@ -131,9 +134,11 @@ class PromptWriter:
             return "Another model read this chat before"
         return "The system prompt changed"
 
-    def _render(self, path: Sequence[MessageNode], system: str | None, date: str) -> str:
+    def _render(
+        self, path: Sequence[MessageNode], system: str | None, date: str
+    ) -> tuple[str, str | None]:
         messages = [{"role": node.role, "content": node.text} for node in path]
-        return self.template.render(
+        return self.template.render_with_notice(
             _with_system(messages, system), add_generation_prompt=True, date=date
         )
 

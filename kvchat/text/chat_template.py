@@ -6,6 +6,7 @@ loading or a chat from going on: the plain `User:` / `Assistant:` format takes i
 `continuation.py` for those.
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,6 +26,8 @@ PLAIN_STOP_STRINGS = ("\nUser:",)
 """Where a reply in the plain format ends, since no token ends it."""
 _PROBE_DATE = "2000-01-01"
 _PROBE = "kvchatprobe"
+_MAX_RECENT = 16
+_MAX_RECENT_CHARACTERS = 1 << 18
 _log = logging.getLogger(__name__)
 
 Message = Mapping[str, str]
@@ -41,6 +44,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._sandbox = sandbox
         self._takes_system = True
+        self._recent: dict[str, str] = {}
         self.notice: str | None = None
         """What the user should know about this template, as one sentence."""
 
@@ -78,7 +82,19 @@ class ChatTemplate:
 
         A message has a `role` (system, user or assistant) and a `content`. `date` is the session's
         stored start in ISO format, so that a conversation reads the same on every day. When the
-        template fails, the plain format is used and `notice` says why.
+        template fails, the plain format is used.
+        """
+        return self.render_with_notice(
+            messages, add_generation_prompt=add_generation_prompt, date=date
+        )[0]
+
+    def render_with_notice(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool, date: str
+    ) -> tuple[str, str | None]:
+        """Return the same, and how these messages are not written as the template has it.
+
+        That is one sentence for the user: the template failed, or there is none; it takes no system
+        text, or refuses two messages of one role in a row.
         """
         try:
             datetime.fromisoformat(date)
@@ -86,12 +102,11 @@ class ChatTemplate:
             raise InvalidArgument(f"date is {date!r}, but it must be in ISO format.") from error
         masked = [self._mask(message) for message in messages]
         if self._source is None:
-            return self._plain(masked, add_generation_prompt)
+            return self._plain(masked, add_generation_prompt), self.notice
         try:
             return self._render(self._source, masked, add_generation_prompt, date)
         except SandboxFailed as error:
-            self.notice = self._failed(str(error))
-            return self._plain(masked, add_generation_prompt)
+            return self._plain(masked, add_generation_prompt), self._failed(str(error))
 
     def encode(self, rendered: str) -> list[int]:
         """Return the token ids of a whole rendered prompt."""
@@ -106,7 +121,7 @@ class ChatTemplate:
             {"role": "assistant", "content": _PROBE},
         ]
         try:
-            text = self._render(self._source, messages, False, _PROBE_DATE)
+            text, _ = self._render(self._source, messages, False, _PROBE_DATE)
         except SandboxFailed:
             return None
         end = text.rfind(_PROBE) + len(_PROBE)
@@ -137,22 +152,28 @@ class ChatTemplate:
 
     def _render(
         self, source: str, messages: list[dict[str, str]], add_generation_prompt: bool, date: str
-    ) -> str:
+    ) -> tuple[str, str | None]:
         """Render with the template, with folded messages where it refuses them as they are."""
-        if not self._takes_system:
-            messages = _fold_system(messages)
+        folded = _fold_system(messages)
+        notice = None
+        if not self._takes_system and folded != messages:
+            messages = folded
+            notice = (
+                f"The template of {self._name} takes no system prompt; "
+                "it stands at the start of the first message."
+            )
         try:
-            return self._ask(source, messages, add_generation_prompt, date)
+            return self._ask(source, messages, add_generation_prompt, date), notice
         except Refused:
-            alternating = _alternate(_fold_system(messages))
+            alternating = _alternate(folded)
             if alternating == messages:
                 raise
         text = self._ask(source, alternating, add_generation_prompt, date)
-        self.notice = (
+        notice = (
             f"The template of {self._name} refuses these messages as they are; "
             "messages of the same role were joined."
         )
-        return text
+        return text, notice
 
     def _ask(
         self, source: str, messages: list[dict[str, str]], add_generation_prompt: bool, date: str
@@ -164,9 +185,17 @@ class ChatTemplate:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
-        text = self._sandbox.render(source, variables, date)
-        if not text:
-            raise SandboxFailed("it writes nothing")
+        # The prompt before this one is asked for again when ids are compared with its text.
+        key = json.dumps([date, add_generation_prompt, messages])
+        text = self._recent.pop(key, None)
+        if text is None:
+            text = self._sandbox.render(source, variables, date)
+            if not text:
+                raise SandboxFailed("it writes nothing")
+        if len(text) <= _MAX_RECENT_CHARACTERS:
+            self._recent[key] = text
+            if len(self._recent) > _MAX_RECENT:
+                del self._recent[next(iter(self._recent))]
         return text
 
     def _mask(self, message: Message) -> dict[str, str]:

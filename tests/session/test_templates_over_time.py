@@ -1,6 +1,7 @@
 """Templates that write old turns another way: what both share is kept, and the user is told."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,6 +33,13 @@ MOVING = (
 DATED = (
     "<|system|>Today is {{ strftime_now('%Y-%m-%d') }}.<|end|>"
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+# Refuses a system role.
+STRICT = (
+    "{% for message in messages %}{% if message.role == 'system' %}"
+    "{{ raise_exception('no system role') }}{% endif %}"
+    "<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 Make = Callable[[str], ChatRuntime]
@@ -157,3 +165,34 @@ def test_the_date_of_a_session_stays_that_of_its_first_day(with_template: Make) 
     later = fresh.send("two", GREEDY)
     later.wait(60)
     assert later.notice is None
+
+
+def test_a_system_text_that_is_folded_is_said_once(with_template: Make) -> None:
+    runtime = with_template(STRICT)
+    session = runtime.new_session(system="Be kind.", window=None)
+    notices = []
+    for text in ("one", "two"):
+        reply = session.send(text, GREEDY)
+        reply.wait(60)
+        notices.append(reply.notice)
+    sentence = "takes no system prompt; it stands at the start of the first message."
+    assert notices == [f"The template of model {sentence}", None]
+    session.set_system("Be brief.")
+    reply = session.send("three", GREEDY)
+    reply.wait(60)
+    assert reply.notice is not None and reply.notice.startswith("The system prompt changed")
+    plain = runtime.new_session(window=None)
+    reply = plain.send("one", GREEDY)
+    reply.wait(60)
+    assert reply.notice is None
+
+
+def test_a_template_that_cannot_be_used_is_said_with_the_first_reply(with_template: Make) -> None:
+    session = with_template("{% for %}").new_session(window=None)
+    reply = session.send("one", GREEDY)
+    reply.wait(60)
+    assert reply.notice is not None
+    assert re.fullmatch(r"Template of model failed: .*; using the plain format\.", reply.notice)
+    later = session.send("two", GREEDY)
+    later.wait(60)
+    assert "Template of" not in (later.notice or "")

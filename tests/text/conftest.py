@@ -39,7 +39,7 @@ PHI_TEMPLATE = (
 )
 
 
-def _train(**options: Any) -> bytes:
+def train_sentencepiece(**options: Any) -> bytes:
     text = [
         f"Hello there, this is text number {n} about cats, dogs and {n * 7} small things."
         for n in range(200)
@@ -97,8 +97,8 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
     strict   the library's default normalizer, which strips white space; no byte pieces
     nfkc     a normalizer that drops some characters and no white space; dummy prefix once
     """
-    prefix = _train()
-    own = _train(
+    prefix = train_sentencepiece()
+    own = train_sentencepiece(
         add_dummy_prefix=False,
         pad_id=0,
         bos_id=1,
@@ -107,7 +107,7 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
         control_symbols=CHAT,
         user_defined_symbols=["\n"],
     )
-    gemma = _train(
+    gemma = train_sentencepiece(
         add_dummy_prefix=False,
         pad_id=0,
         eos_id=1,
@@ -115,7 +115,7 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
         unk_id=3,
         user_defined_symbols=[*TURNS, "\n", "\n\n", "▁▁", "<b>", "</b>", "<s2>"],
     )
-    strict = _train(
+    strict = train_sentencepiece(
         normalization_rule_name="nmt_nfkc", remove_extra_whitespaces=True, byte_fallback=False
     )
     first = sentencepiece.SentencePieceProcessor(model_proto=prefix).vocab_size()
@@ -170,7 +170,7 @@ def folders(make_folder: Callable[..., Path]) -> dict[str, Path]:
         ),
         "nfkc": make_folder(
             "nfkc",
-            _train(normalization_rule_name="nmt_nfkc"),
+            train_sentencepiece(normalization_rule_name="nmt_nfkc"),
             tokenizer_config={**names, "legacy": False},
         ),
         "strict": make_folder("strict", strict, tokenizer_config={**names, "legacy": False}),

@@ -123,20 +123,29 @@ def test_a_lookalike_is_spelled_out_again(
 def test_system_text_moves_into_the_first_message_of_a_template_without_that_role(
     templates: dict[str, ChatTemplate],
 ) -> None:
-    text = templates["legacy"].render(
-        [system("Be kind."), user("Hello")], add_generation_prompt=True, date=DATE
+    chat = [system("Be kind."), user("Hello")]
+    text, notice = templates["legacy"].render_with_notice(
+        chat, add_generation_prompt=True, date=DATE
     )
     assert text == "<s>[INST] Be kind.\n\nHello [/INST]"
-    assert templates["legacy"].notice is None
+    assert notice is not None and notice.endswith(
+        " takes no system prompt; it stands at the start of the first message."
+    )
+    _, notice = templates["legacy"].render_with_notice(
+        chat[1:], add_generation_prompt=True, date=DATE
+    )
+    assert notice is None
 
 
 def test_equal_roles_are_joined_for_a_template_that_refuses_them(
     folders: dict[str, Path], tokenizers: dict[str, Tokenizer], sandbox: Sandbox
 ) -> None:
     template = ChatTemplate.load(folders["gemma"], tokenizers["gemma"], sandbox)
-    text = template.render([user("a"), user("b")], add_generation_prompt=True, date=DATE)
+    text, notice = template.render_with_notice(
+        [user("a"), user("b")], add_generation_prompt=True, date=DATE
+    )
     assert text == "<s><start_of_turn>user\na\n\nb<end_of_turn>\n<start_of_turn>model\n"
-    assert template.notice == (
+    assert notice == (
         "The template of gemma0 refuses these messages as they are; "
         "messages of the same role were joined."
     )
@@ -188,10 +197,9 @@ def test_a_template_that_fails_later_is_replaced_for_that_prompt_only(
         "{% if 'bad' in messages[-1].content %}{{ 1 / 0 }}{% endif %}{{ messages[-1].content }}"
     )
     template = template_of(source, make_folder, folders, sandbox)
-    assert template.render([user("bad")], add_generation_prompt=True, date=DATE).endswith(
-        "User: bad\nAssistant:"
-    )
-    assert template.notice is not None and "division by zero" in template.notice
+    text, notice = template.render_with_notice([user("bad")], add_generation_prompt=True, date=DATE)
+    assert text.endswith("User: bad\nAssistant:")
+    assert notice is not None and "division by zero" in notice
     assert template.render([user("good")], add_generation_prompt=True, date=DATE) == "good"
 
 
