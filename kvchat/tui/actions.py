@@ -7,6 +7,7 @@ a worker.
 
 from typing import TYPE_CHECKING
 
+from kvchat.tui.background import run_in_background
 from kvchat.tui.figures import stats_lines
 from kvchat.tui.glyphs import plain_text
 from kvchat.tui.message_actions import copy_exact, rewind, start_cursor
@@ -189,4 +190,4 @@ def show_stats(chat: "ChatScreen", _args: str) -> None:
         lines = stats_lines(runtime.status(), view.session, stats, runtime.pool_view())
         _show_page(chat, "Figures", lines)
 
-    chat.run_worker(tell())
+    run_in_background(chat, tell)

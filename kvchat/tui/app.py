@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual.app import App
@@ -18,6 +19,7 @@ from textual.screen import Screen
 from kvchat.clean_text import clean
 from kvchat.errors import KVChatError
 from kvchat.settings import Settings
+from kvchat.tui.background import run_in_background
 from kvchat.tui.commands import Registry
 from kvchat.tui.glyphs import ASCII, UNICODE, plain_text
 from kvchat.tui.notifier import Notifier
@@ -92,7 +94,7 @@ class KVChatApp(App[int], inherit_bindings=False):
 
     def _begin(self) -> None:
         if callable(self._make_runtime):
-            self.run_worker(self._start(self._make_runtime))
+            run_in_background(self, partial(self._start, self._make_runtime))
         else:
             self._take(self._make_runtime)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.block_inspector import end_token
 from kvchat.tui.block_place import (
     BlockPlace,
@@ -371,7 +372,7 @@ def _wait_for(chat: "ChatScreen", do: "Callable[[], None]", done: str) -> None:
             chat.notice(done)
             chat.blocks.ask_costs()
 
-    chat.run_worker(waiting())
+    run_in_background(chat, waiting)
 
 
 def _picture(chat: "ChatScreen") -> PoolPicture:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kvchat.errors import KVChatError, SessionClosed
+from kvchat.tui.background import run_in_background
 from kvchat.tui.block_place import BlockPlace
 from kvchat.tui.block_rows import row_of
 from kvchat.tui.block_text import read_block, token_range
@@ -198,7 +199,7 @@ class BlockFeed:
                 old = {key: cost for key, cost in self.state.costs.items() if key not in resident}
                 self.state.costs = {**old, **costs}
 
-        chat.run_worker(ask(), group="costs", exclusive=True)
+        run_in_background(chat, ask, group="costs", exclusive=True)
 
     # -- the cursor ------------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class BlockFeed:
                 state.plan = plan
                 self.redraw()
 
-        self._chat.run_worker(ask(), group="plan", exclusive=True)
+        run_in_background(self._chat, ask, group="plan", exclusive=True)
 
     def view_at(self, place: BlockPlace) -> SessionView | None:
         """Return the session a place is in."""

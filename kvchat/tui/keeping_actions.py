@@ -11,6 +11,7 @@ from kvchat.durable_files import write_durably
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.session.export import ExportForm
 from kvchat.tui.attachments import read_named
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import title_of
 from kvchat.tui.safe import safe_line
@@ -59,7 +60,7 @@ def _write_asking(chat: "ChatScreen", path: Path, text: Callable[[], str]) -> No
 
     def answered(agreed: bool | None) -> None:
         if agreed:
-            chat.run_worker(write())
+            run_in_background(chat, write)
 
     if path.exists():
         question = f"Replace {safe_line(path.name)}? It is in {safe_line(str(path.parent))}."
@@ -116,7 +117,7 @@ def import_file(chat: "ChatScreen", args: str) -> None:
             chat.show_session(view)
             chat.notice(f"Imported “{shorten(title_of(session), 40)}”.")
 
-    chat.run_worker(take())
+    run_in_background(chat, take)
 
 
 def save(chat: "ChatScreen", _args: str) -> None:
@@ -131,7 +132,7 @@ def save(chat: "ChatScreen", _args: str) -> None:
         if await _done(chat, write):
             chat.notice("Saved; after a restart this chat goes on without being read again.")
 
-    chat.run_worker(wait())
+    run_in_background(chat, wait)
 
 
 def unload(chat: "ChatScreen", _args: str) -> None:
@@ -146,7 +147,7 @@ def unload(chat: "ChatScreen", _args: str) -> None:
         if await _done(chat, give):
             chat.notice("Unloaded: others may take its blocks; the next message brings them back.")
 
-    chat.run_worker(wait())
+    run_in_background(chat, wait)
 
 
 def load(chat: "ChatScreen", _args: str) -> None:
@@ -174,7 +175,7 @@ def purge(chat: "ChatScreen", _args: str) -> None:
 
     def answered(agreed: bool | None) -> None:
         if agreed:
-            chat.run_worker(erase())
+            run_in_background(chat, erase)
 
     async def ask() -> None:
         deleted = await _done(chat, runtime.deleted_sessions)
@@ -190,7 +191,7 @@ def purge(chat: "ChatScreen", _args: str) -> None:
         question = f"Erase {what} in the trash for ever ({titles}{more})? This cannot be undone."
         chat.app.push_screen(Confirm(question, "erase"), answered)
 
-    chat.run_worker(ask())
+    run_in_background(chat, ask)
 
 
 async def _done(chat: "ChatScreen", job: Callable[[], Answer]) -> Answer | None:

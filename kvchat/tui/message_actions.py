@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import shorten
 from kvchat.tui.clipboard import copy_text
 from kvchat.tui.figures import count_of
@@ -68,7 +69,7 @@ def _rewound(chat: "ChatScreen", plan: "RewindPlan") -> None:
         elif count == 0:
             chat.notice(f"Rewound; every token is still cached. {way_back(chat)}.")
 
-    chat.run_worker(tell())
+    run_in_background(chat, tell)
 
 
 def retry(chat: "ChatScreen", args: str) -> None:
@@ -109,7 +110,7 @@ def copy_exact(chat: "ChatScreen", text: str) -> None:
     async def copying() -> None:
         chat.notice(await copy_text(chat.app, text))
 
-    chat.run_worker(copying())
+    run_in_background(chat, copying)
 
 
 def start_cursor(chat: "ChatScreen", _args: str) -> None:

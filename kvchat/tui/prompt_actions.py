@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.tui.attachments import fenced, read_attachment
+from kvchat.tui.background import run_in_background
 from kvchat.tui.clipboard import read_text
 from kvchat.tui.external_editor import edited
 from kvchat.tui.screens.history_search import HistorySearch
@@ -142,7 +143,7 @@ def paste(chat: "ChatScreen", _args: str) -> None:
         except KVChatError as error:
             chat.notice(error.sentence, "error")
 
-    chat.run_worker(read())
+    run_in_background(chat, read)
 
 
 def expand_paste(chat: "ChatScreen", _args: str) -> None:

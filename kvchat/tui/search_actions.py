@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import mark_of, title_of
 from kvchat.tui.figures import token_count
@@ -102,7 +103,7 @@ def search(chat: "ChatScreen", args: str) -> None:
         else:
             chat.notice("No chat says that.")
 
-    chat.run_worker(show())
+    run_in_background(chat, show)
 
 
 async def search_choices(chat: "ChatScreen", words: str) -> Sequence[Choice[Place]]:

@@ -8,6 +8,7 @@ from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.settings import load_settings, save_setting
 from kvchat.settings_file import create_settings_file
 from kvchat.tui.attachments import read_attachment
+from kvchat.tui.background import run_in_background
 from kvchat.tui.external_editor import edit_file
 from kvchat.tui.figures import token_count
 from kvchat.tui.safe import safe_line
@@ -132,7 +133,7 @@ def restart(chat: "ChatScreen", _args: str) -> None:
         chat.notice("The model is being loaded again; replies that stopped: /retry or /continue.")
         chat.sync()
 
-    chat.run_worker(start())
+    run_in_background(chat, start)
 
 
 def show_model(chat: "ChatScreen", args: str) -> None:

@@ -1,11 +1,13 @@
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from driver import say, wait_until  # type: ignore[import-not-found]
 
+import kvchat
 from kvchat.errors import InvalidArgument, ModelError
 from kvchat.settings import Settings
 from kvchat.tui.app import KVChatApp
@@ -115,3 +117,13 @@ async def test_a_remapped_key_runs_its_command(
 def test_the_app_is_imported_without_torch() -> None:
     code = "import sys, kvchat.tui.app; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_work_is_started_in_one_way_which_leaves_no_coroutine_unawaited() -> None:
+    # Python would say so on the user's terminal, behind the app.
+    folder = Path(kvchat.__file__).parent / "tui"
+    users = [
+        path.name for path in folder.rglob("*.py") if ".run_worker(" in path.read_text("utf-8")
+    ]
+
+    assert users == ["background.py"]

@@ -165,7 +165,7 @@ async def test_the_model_is_named_and_where_to_choose_another(
     async with make_app(make_runtime()).run_test(size=(100, 24)) as pilot:
         await wait_until(pilot, lambda: pilot.app.chat.view is not None)
         await say(pilot, "/model")
-        await wait_for_text(pilot, "fake-1m: fp32 weights on cpu, 2 048 tokens of context.")
+        await wait_for_text(pilot, "fake-1m: fp32 weights on cpu, torch, 2 048 tokens of context.")
         await say(pilot, "/model other")
         await wait_for_text(pilot, "The model is chosen at start: kvchat --model DIR")
 

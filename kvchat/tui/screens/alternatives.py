@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from textual import on
 
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import Line, fit, line_width, shorten
 from kvchat.tui.chat_state import SessionView
 from kvchat.tui.command import Where
@@ -60,7 +61,7 @@ class AlternativesScreen(ViewScreen):
 
     def on_mount(self) -> None:
         """Read the tokens, away from the screen: the tokenizer may still be loading."""
-        self.run_worker(self._read())
+        run_in_background(self, self._read)
         self.set_interval(POLL_SECONDS, self._read_previews)
 
     async def _read(self) -> None:
@@ -96,7 +97,7 @@ class AlternativesScreen(ViewScreen):
             self.notice("All that can be known of these tokens is shown.")
             return
         self._is_scoring = True
-        self.run_worker(self._score())
+        run_in_background(self, self._score)
 
     async def _score(self) -> None:
         try:

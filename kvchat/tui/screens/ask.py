@@ -18,6 +18,7 @@ from textual.widgets import Static
 from kvchat.errors import KVChatError
 from kvchat.tui.ask_branch import AskBranch
 from kvchat.tui.ask_plan import own_blocks, plan_for
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import Line, Span, fit, line_width, shorten
 from kvchat.tui.chat_state import SessionView, title_of
 from kvchat.tui.command import Where
@@ -173,7 +174,7 @@ class AskScreen(ViewScreen):
             branch.drain()
             branch.num_own_blocks = own.get(branch.view.session.id, branch.num_own_blocks)
             if branch.wants_logprob:
-                self.run_worker(branch.read_logprob())
+                run_in_background(self, branch.read_logprob)
         self.update_view()
 
     @property
@@ -249,7 +250,7 @@ class AskScreen(ViewScreen):
                     branch.difference = spans
                     self.update_view()
 
-        self.run_worker(work())
+        run_in_background(self, work)
 
     def name_chosen(self, name: str) -> None:
         """Give the answer of this branch a label."""

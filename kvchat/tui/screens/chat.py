@@ -4,6 +4,7 @@ What arrives from the engine is read by its `feed`. Nothing here waits for the e
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -14,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from kvchat.errors import KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.block_feed import BlockFeed
 from kvchat.tui.branch_actions import finish_edit
 from kvchat.tui.chat_state import ChatState, SessionView
@@ -364,7 +366,7 @@ class ChatScreen(Screen[None]):
         if typed:  # before kvchat had started; a stored draft stays in the history
             self.state.history.remember(self.prompt.exact_text)
             self.prompt.set_exact_text(typed)
-        self.run_worker(self._read_history(runtime))
+        run_in_background(self, partial(self._read_history, runtime))
         for text in [first_prompt] if first_prompt else []:
             self.submit(text)
         for text in self._early_prompts:

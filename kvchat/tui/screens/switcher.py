@@ -5,12 +5,14 @@ Behind a `?` it searches the text of all chats instead.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
+from kvchat.tui.background import run_in_background
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice, FilterInput, Picker
 
@@ -61,7 +63,7 @@ class Switcher(Picker[Place]):
         words = event.value.strip()
         if words.startswith("?"):
             event.prevent_default()  # the base class would narrow the list of sessions
-            self.run_worker(self._find(words[1:].strip()), exclusive=True)
+            run_in_background(self, partial(self._find, words[1:].strip()), exclusive=True)
 
     async def _find(self, words: str) -> None:
         found = await self._search(words) if words else []
