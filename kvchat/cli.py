@@ -182,13 +182,20 @@ def _print_keys(words: Sequence[str]) -> int:
     parser = Parser(
         prog="kvchat keys", description="Print every key and command of the app, as you have them."
     )
-    parser.parse_args(words)
+    parser.add_argument(
+        "--probe", action="store_true", help="show what the terminal sends for the keys you press"
+    )
+    wants_probe = parser.parse_args(words).probe
     from kvchat.print_mode import write
     from kvchat.tui.commands import Registry
     from kvchat.tui.screens.help import help_lines
 
-    settings = load_settings(paths.settings_path())
-    write("\n".join(help_lines(Registry(settings.keys))) + "\n")
+    registry = Registry(load_settings(paths.settings_path()).keys)
+    if wants_probe:
+        from kvchat.tui.key_probe import probe
+
+        return probe(registry)
+    write("\n".join(help_lines(registry)) + "\n")
     return 0
 
 

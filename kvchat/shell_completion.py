@@ -22,6 +22,7 @@ SUB_COMMANDS = {
     "bench": "measure this machine",
 }
 SUB_WORDS = {
+    "keys": ("--probe",),
     "config": ("path", "edit", "check"),
     "sessions": ("ls", "rm", "export", "import", "purge"),
     "models": ("list", "inspect", "pull"),

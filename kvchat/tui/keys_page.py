@@ -19,8 +19,9 @@ _PLACES: tuple[tuple[Where, str], ...] = (
 _BEGINNING = """\
 # Keys and commands
 
-`kvchat keys` prints this list with your own keys, `F1` shows it in the app. `^n` is Ctrl+N, `esc`
-Escape, `⏎` Enter. Other keys go into `settings.toml`, whose place `kvchat --help` names, by the
+`kvchat keys` prints this list with your own keys, `F1` shows it in the app. `kvchat keys --probe`
+shows what your terminal sends for each key, and what it does. `^n` is Ctrl+N, `esc` Escape, `⏎`
+Enter. Other keys go into `settings.toml`, whose place `kvchat --help` names, by the
 name in the last column; an empty list takes a command its keys:
 
 ```toml
