@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kvchat.model import linear
 from kvchat.model.int4_linear import Int4Linear, Int4Weights
 from kvchat.model.int8_linear import Int8Linear, Int8Weights
-from kvchat.model.linear import Float32Linear, weights_come_first
+from kvchat.model.linear import Float32Linear, is_quicker_doubled, weights_come_first
 
 
 def int8(weight: Tensor, bias: nn.Parameter | None = None) -> Int8Linear:
@@ -162,3 +162,25 @@ def test_the_order_depends_on_processor_shape_and_rows_alone() -> None:
     assert weights_come_first(4, small, "AuthenticAMD")
     assert not any(weights_come_first(1, big, name) for name in ("GenuineIntel", "AuthenticAMD"))
     assert not any(weights_come_first(rows, big, "") for rows in (1, 2, 8, 64))
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_one_row_doubled_gives_the_product_of_one(
+    has_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "is_quicker_doubled", lambda *_: True)
+    generator = torch.Generator().manual_seed(0)
+    weight, row = torch.randn(40, 24, generator=generator), torch.randn(1, 24, generator=generator)
+    bias = torch.randn(40, generator=generator) if has_bias else None
+    found = Float32Linear(weight, bias)(row)
+    assert found.shape == (1, 40) and found.is_contiguous()
+    torch.testing.assert_close(found, torch.nn.functional.linear(row, weight, bias))
+
+
+def test_only_one_row_of_few_columns_on_one_thread_is_doubled() -> None:
+    few, many = torch.Size((2048, 768)), torch.Size((768, 2048))
+    assert is_quicker_doubled(1, few, "AuthenticAMD", 1)
+    assert not is_quicker_doubled(1, many, "AuthenticAMD", 1)
+    assert not is_quicker_doubled(1, few, "AuthenticAMD", 2)
+    assert not is_quicker_doubled(2, few, "AuthenticAMD", 1)
+    assert not is_quicker_doubled(1, few, "GenuineIntel", 1)
