@@ -23,6 +23,7 @@ PROGRAMS: dict[str, Program] = {
     "throughput": Program("throughput", "tokens per second, beside transformers and llama.cpp"),
     "overhead": Program("overhead", "the cost of everything around the maths"),
     "caches": Program("caches", "ways to keep keys and values, by length of the context"),
+    "threads": Program("threads", "two threads while another process takes one core"),
     "sessions": Program("sessions", "a restart with saved keys and values, and without"),
     "start": Program("start", "a start with many stored chats, after a crash"),
     "ui": Program("ui", "what the app costs, and how soon a key shows"),
