@@ -160,7 +160,9 @@ class PaddedCache(KVCache):
         """Bytes of all tensors, padding included."""
         return sum(key.nbytes + value.nbytes for key, value in self._stored)
 
-    def open(self, *, window: int | None = None, sinks: int = 0) -> SequenceId:
+    def open(
+        self, *, window: int | None = None, sinks: int = 0, scheme_length: int = 0
+    ) -> SequenceId:
         """Not for batches that are made at once."""
         raise NotImplementedError
 
