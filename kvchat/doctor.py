@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -18,18 +19,25 @@ from kvchat import errors
 from kvchat.cli_options import Parser
 from kvchat.device import choose_device
 from kvchat.doctor_program import Findings, Program
+from kvchat.native.kernels import KERNEL_NAMES, Kernels, choose_kernels, load
 
 OPERATIONS_PER_PROGRAM = 250
 
 
-def examine(seed: int, operations: int, seconds: float | None, device: str) -> Findings:
+def examine(
+    seed: int,
+    operations: int,
+    seconds: float | None,
+    device: str,
+    kernels: Kernels | None = None,
+) -> Findings:
     """Run programs with seeds seed, seed + 1, … until enough operations or seconds."""
     findings = Findings()
     deadline = None if seconds is None else time.monotonic() + seconds
     while findings.operations < operations:
         if deadline is not None and time.monotonic() >= deadline:
             break
-        program = Program(seed, device, findings)
+        program = Program(seed, device, findings, kernels)
         findings.programs += 1
         findings.attention_programs += program.model is not None or program.is_dense
         try:
@@ -46,9 +54,12 @@ def examine(seed: int, operations: int, seconds: float | None, device: str) -> F
     return findings
 
 
-def _work(seed: int, operations: int, seconds: float | None, device: str) -> Findings:
+def _work(
+    seed: int, operations: int, seconds: float | None, device: str, library: Path | None
+) -> Findings:
     torch.set_num_threads(1)
-    return examine(seed, operations, seconds, device)
+    kernels = None if library is None else load(library)
+    return examine(seed, operations, seconds, device, kernels)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,6 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after this time")
     parser.add_argument("--seed", type=int, default=1, metavar="K", help="of the first program")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--kernel", choices=KERNEL_NAMES, default="auto", help="what attends on a CPU"
+    )
     parser.add_argument("--processes", type=int, default=2, metavar="P")
     parser.add_argument("--json", action="store_true", help="print only the JSON line")
     options = parser.parse_args(arguments)
@@ -71,6 +85,9 @@ def main(arguments: Sequence[str]) -> int:
     processes = max(1, options.processes) if device == "cpu" else 1
     if options.operations <= OPERATIONS_PER_PROGRAM:
         processes = 1
+    kernels = None
+    if device == "cpu":
+        kernels = choose_kernels(options.kernel, lambda told: print(told, file=sys.stderr))
     started = time.monotonic()
     # Far apart, so that no two processes run the same program.
     jobs = [
@@ -79,6 +96,7 @@ def main(arguments: Sequence[str]) -> int:
             -(-options.operations // processes),
             options.seconds,
             device,
+            None if kernels is None else kernels.path,
         )
         for place in range(processes)
     ]
@@ -91,11 +109,12 @@ def main(arguments: Sequence[str]) -> int:
                 total.add(findings)
     seconds = time.monotonic() - started
     if not options.json:
-        _print_report(total, device, seconds)
+        _print_report(total, device if kernels is None else f"{device} (native)", seconds)
     report = asdict(total) | {
         "seed": options.seed,
         "seconds": round(seconds, 2),
         "device": device,
+        "kernel": "torch" if kernels is None else "native",
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

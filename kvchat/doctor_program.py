@@ -23,6 +23,7 @@ from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, LayerSpec
 from kvchat.kv.staged_restore import StagedRestore, export_group
 from kvchat.kv.stored_prefix import find_stored_prefix
+from kvchat.native.kernels import Kernels
 
 LAYER_WINDOW = 33
 ATTENTION_EVERY = 40
@@ -59,7 +60,9 @@ class Findings:
 class Program:
     """One random program; `run` raises AssertionError at the first violation."""
 
-    def __init__(self, seed: int, device: str, findings: Findings) -> None:
+    def __init__(
+        self, seed: int, device: str, findings: Findings, kernels: Kernels | None = None
+    ) -> None:
         self.rng = random.Random(seed)
         self.findings = findings
         rng = self.rng
@@ -78,6 +81,7 @@ class Program:
             block_size=self.block_size,
             device=device,
             kv_dtype="int8" if is_int8 else "auto",
+            kernels=kernels,
         )
         self.device = device
         # The list oracle of attention takes the square of this.

@@ -141,6 +141,7 @@ class EngineOptions:
             device=device,
             salt=folder.digest(f"{weights}, {dtype}" if is_rounded else str(dtype)).encode(),
             kv_dtype=self.kv_dtype,
+            kernels=kernels,
         )
         engine = Engine(
             ModelRunner(model, device),

@@ -67,8 +67,7 @@ class ChatRuntime(Archive):
             other = chat.fork()                         # shares every block
             print(other.rewind(turns=1).num_prefill_tokens)
 
-    model       a model folder, opened or not, a name of `found_models`, or None for the bundled
-                model
+    model       a folder, opened or not, a name of `found_models`, or None for the bundled model
     device      'auto', 'cpu', 'cuda' or 'mps'
     weights     'auto', 'fp32', 'bf16', 'fp16', 'int8' or 'int4'
     kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room

@@ -13,6 +13,7 @@ from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.prefix_index import PrefixIndex
 from kvchat.kv.step import Step
 from kvchat.kv.storage import BlockCopy, KVStorage
+from kvchat.native.kernels import Kernels
 
 
 def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, object]]:
@@ -108,3 +109,12 @@ def test_a_planted_bug_is_found_and_replayed(
     assert replayed == 1 and again["failed_seeds"] == [seeds[0]]
     monkeypatch.undo()
     assert report(capsys, "--operations", "1", "--seed", str(seeds[0]), "--json")[0] == 0
+
+
+@pytest.mark.parametrize("seed", [20, 40, 60])
+def test_the_native_kernel_attends_to_the_right_slots(kernels: Kernels, seed: int) -> None:
+    findings = Findings()
+    program = Program(seed, "cpu", findings, kernels)
+    assert all(each is not None for each in program.cache.kernel_attention)
+    program.run(60)
+    assert findings.tokens_compared > 0

@@ -70,22 +70,41 @@ class SharedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelRows:
+    """Rows of a step that the native kernel attends to, whose plan of them lies with itself.
+
+    num_slots_read  how many stored keys it reads; what is shared counts once
+    turn            how queries of all tokens are turned for sinks, if any is
+    rest            [t] int64, the packed tokens of all other rows; None where there are none
+    """
+
+    num_slots_read: int
+    turn: QueryTurn | None
+    rest: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionMetadata:
-    """The plan of one layer group: slots [T] int64 of the new tokens, and a row per sequence."""
+    """The plan of one layer group: slots [T] int64 of the new tokens, and a row per sequence.
+
+    Rows that `kernel` has are not in `rows`; the others are packed there by themselves.
+    """
 
     slots: Tensor
     rows: tuple[RowPlan, ...]
     shared: tuple[SharedRun, ...] = ()
+    kernel: KernelRows | None = None
 
     @property
     def num_slots_read(self) -> int:
         """How many stored keys a layer reads; what is shared counts once."""
         own = sum(part.num_slots for row in self.rows for part in row.parts)
+        own += 0 if self.kernel is None else self.kernel.num_slots_read
         return own + sum(part.num_slots for each in self.shared for part in each.parts)
 
 
 @dataclass(slots=True)
-class _Row:
+class SeenRow:
     """A row while it is planned: new tokens at start .. start + count - 1, queries seeing what."""
 
     table: BlockTable
@@ -96,6 +115,7 @@ class _Row:
 
     @property
     def has_slid(self) -> bool:
+        """Whether some query no longer sees everything before it."""
         return self.visible.has_slid(self.start + self.count - 1)
 
     @property
@@ -120,6 +140,10 @@ class _Row:
         if not self.has_slid:
             return 0
         return max(self.first_recent, self.visible.first_recent(self.start + self.count - 1))
+
+    def new_slots(self) -> Iterator[int]:
+        """Yield the slot of each new token."""
+        return _slots(self.table.runs(self.start, self.start + self.count))
 
     def turn_offsets(self) -> Tensor:
         """Return by how much the query of each token is turned for the sinks, [count] int64."""
@@ -154,13 +178,7 @@ def plan_group(
 
     is_cascading  whether what rows share is read once; else each reads all it sees
     """
-    slots: list[int] = []
-    planned = []
-    for row in rows:
-        visible = row.sequence.visible.within(layer_window)
-        table = row.groups[group_index].table_after(row.sequence.tables[group_index])
-        planned.append(_Row(table, visible, row.start, row.count, len(slots)))
-        slots += new_slots(table, row.start, row.count)
+    planned = seen_rows(rows, group_index, layer_window)
     found: list[SharedRange] = []
     if is_cascading and len(planned) > 1:
         found = _find_shared(planned, planned[0].table.pool)
@@ -168,20 +186,37 @@ def plan_group(
     for shared in found:
         for member in shared.members:
             covered[member.row_index].append(range(shared.first, shared.behind))
-    packed = torch.tensor(slots, dtype=torch.int64, device=device)
     return AttentionMetadata(
-        packed,
+        packed_slots(planned, device),
         tuple(_plan_row(row, seen, device) for row, seen in zip(planned, covered, strict=True)),
         tuple(_plan_shared(each, planned, device) for each in found),
     )
 
 
-def _find_shared(rows: Sequence[_Row], pool: BlockPool) -> list[SharedRange]:
+def seen_rows(rows: Sequence[StepRow], group_index: int, layer_window: int | None) -> list[SeenRow]:
+    """Return what the rows of a step see in one layer group, packed in their order."""
+    seen: list[SeenRow] = []
+    num_tokens = 0
+    for row in rows:
+        visible = row.sequence.visible.within(layer_window)
+        table = row.groups[group_index].table_after(row.sequence.tables[group_index])
+        seen.append(SeenRow(table, visible, row.start, row.count, num_tokens))
+        num_tokens += row.count
+    return seen
+
+
+def packed_slots(rows: Sequence[SeenRow], device: str) -> Tensor:
+    """Return the slots of all new tokens, [T] int64."""
+    slots = [slot for row in rows for slot in row.new_slots()]
+    return torch.tensor(slots, dtype=torch.int64, device=device)
+
+
+def _find_shared(rows: Sequence[SeenRow], pool: BlockPool) -> list[SharedRange]:
     ranges = [each for index, row in enumerate(rows) for each in row.ranges(index)]
     return find_shared_runs(ranges, pool, rows[0].table.block_size)
 
 
-def _plan_shared(shared: SharedRange, rows: Sequence[_Row], device: str) -> SharedRun:
+def _plan_shared(shared: SharedRange, rows: Sequence[SeenRow], device: str) -> SharedRun:
     members = [rows[member.row_index] for member in shared.members]
     num_tokens = sum(row.count for row in members)
     first_token, last = members[0].first_token, members[-1]
@@ -203,7 +238,7 @@ def _plan_shared(shared: SharedRange, rows: Sequence[_Row], device: str) -> Shar
     return SharedRun(first_token, num_tokens, tokens, parts, turn)
 
 
-def _plan_row(row: _Row, covered: Sequence[range], device: str) -> RowPlan:
+def _plan_row(row: SeenRow, covered: Sequence[range], device: str) -> RowPlan:
     """Plan what a row reads by itself: all it sees but what it shares with others.
 
     A row never straddles the position where its sinks begin to be turned
@@ -249,7 +284,7 @@ def _parts(
     pieces: Sequence[range],
     device: str,
     *,
-    row: _Row | None = None,
+    row: SeenRow | None = None,
     is_turned: bool = False,
 ) -> tuple[RunPart, ...]:
     """Return the runs of positions as parts, gathered where they are too many.
@@ -276,17 +311,12 @@ def _parts(
     return tuple(parts)
 
 
-def new_slots(table: BlockTable, start: int, count: int) -> Iterator[int]:
-    """Yield the slot of each new token."""
-    return _slots(table.runs(start, start + count))
-
-
 def _slots(runs: Iterable[tuple[int, int]]) -> Iterator[int]:
     for slot, size in runs:
         yield from range(slot, slot + size)
 
 
-def _band(row: _Row, positions: range, device: str) -> Tensor:
+def _band(row: SeenRow, positions: range, device: str) -> Tensor:
     """Return which queries of a row see which of the positions, [count, positions] bool."""
     window = row.visible.window
     assert window is not None

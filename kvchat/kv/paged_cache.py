@@ -23,6 +23,7 @@ from kvchat.kv.bare_tensors import read_tokens, split_layers
 from kvchat.kv.cache import KVCache
 from kvchat.kv.compaction import compact
 from kvchat.kv.integrity import check_pool, check_report, check_sequence
+from kvchat.kv.kernel_attention import KernelAttention
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
 from kvchat.kv.paged_bookkeeping import PagedBookkeeping
@@ -41,6 +42,7 @@ from kvchat.kv.spec import (
 from kvchat.kv.step import Step, StepRow
 from kvchat.kv.step_arguments import check_key_value, check_query, check_row, checked_token_ids
 from kvchat.kv.storage import KVStorage
+from kvchat.native.kernels import Kernels
 
 
 class PagedKVCache(PagedBookkeeping, KVCache):
@@ -61,6 +63,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         device: str = "cpu",
         salt: bytes = b"",
         kv_dtype: KVDtype = "auto",
+        kernels: Kernels | None = None,
     ) -> None:
         if kv_dtype not in KV_DTYPES or not dtype.is_floating_point:
             raise InvalidArgument(
@@ -77,6 +80,11 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             )
             for group, pool in zip(spec.groups, self.pools, strict=True)
         ]
+        self.kernel_attention = [
+            KernelAttention.of(kernels, group, storage)
+            for group, storage in zip(spec.groups, self.storages, strict=True)
+        ]
+        """For each layer group the native kernel's attention, or None for torch's."""
         self.is_cascading = True
         """Whether the rows of a step read blocks they share once, together; a setting for tests."""
         self.should_stop: Callable[[], bool] | None = None
@@ -103,6 +111,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         salt: bytes = b"",
         kv_dtype: KVDtype = "auto",
         max_sequences: int = 16,
+        kernels: Kernels | None = None,
     ) -> "PagedKVCache":
         """Return a cache for a spec, or for a model's configuration, of a given size.
 
@@ -111,6 +120,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         num_blocks     instead of bytes: blocks in every layer group
         kv_dtype       "int8" stores codes and scales, see `quantization.py`
         max_sequences  for how many sequences layers with a window of their own keep room
+        kernels        native kernels for attention on a CPU, from `native.kernels.choose_kernels`
 
         Raises InvalidArgument unless exactly one size is given, and it holds a block a group.
         """
@@ -139,6 +149,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             device=device,
             salt=salt,
             kv_dtype=kv_dtype,
+            kernels=kernels,
         )
 
     def compact(self, sequence: SequenceId, num_tokens: int = 0) -> int:
@@ -295,6 +306,9 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         check_query(layer, self._like, count, query)
         check_key_value(layer, self._like, count, key, value)
         stored = storage.write(place, metadata.slots, key, value)
+        kernel_attention = self.kernel_attention[group_index]
+        if metadata.kernel is not None and kernel_attention is not None:
+            return kernel_attention.attend(query, stored, layer, place, metadata)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
 
     def _prepare(self, step: Step) -> None:
@@ -303,16 +317,16 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             if copies:
                 fault("cache.copy")
                 storage.copy_blocks(copies)
-        self._metadata = [
-            plan_group(
-                step.rows,
-                group_index,
-                group.window,
-                self.device,
-                is_cascading=self.is_cascading,
-            )
-            for group_index, group in enumerate(self.spec.groups)
-        ]
+        self._metadata = [self._plan(step, index) for index in range(len(self.spec.groups))]
+
+    def _plan(self, step: Step, group_index: int) -> AttentionMetadata:
+        kernel_attention = self.kernel_attention[group_index]
+        if kernel_attention is not None:
+            return kernel_attention.plan(step.rows, group_index, is_cascading=self.is_cascading)
+        window = self.spec.groups[group_index].window
+        return plan_group(
+            step.rows, group_index, window, self.device, is_cascading=self.is_cascading
+        )
 
     def _place(self, layer_index: int) -> tuple[int, int]:
         if not 0 <= layer_index < len(self._places):

@@ -26,6 +26,7 @@ class Kernels:
     """The functions of one compiled library; raises BuildFailed if it does not work."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self.library = ctypes.CDLL(str(path))
             self._set_threads = self.library.kvchat_set_threads

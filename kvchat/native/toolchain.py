@@ -17,7 +17,9 @@ from kvchat.errors import KVChatError
 
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
-    *("-std=c++17", "-O3", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread"),
+    *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden"),
+    # The compiler must not join multiplications and additions where it likes: the same numbers are
+    # computed in several ways, and must be the same bits.
     "-ffp-contract=off",
 )
 CPU_FLAGS = (("-march=native",), ("-mcpu=native",), ())

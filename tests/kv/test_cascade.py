@@ -17,6 +17,7 @@ from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.partial_attention import Part, attend_run
 from kvchat.kv.shared_runs import SharedRange, VisibleRange, find_shared_runs
 from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec
+from kvchat.native.kernels import Kernels
 from tests.kv.token_tensors import GQA, MHA, MLA, MQA, TokenTensors, table_of
 
 SIZE = 4
@@ -35,15 +36,19 @@ class Forest:
         kv_dtype: KVDtype = "auto",
         block_size: int = SIZE,
         scattered: bool = False,
+        kernels: Kernels | None = None,
     ) -> None:
         self.rng = rng
+        self.kernels = kernels
         spec = KVCacheSpec(layers)
-        self.cache = PagedKVCache(spec, 600, block_size=block_size, kv_dtype=kv_dtype)
+        self.cache = PagedKVCache(
+            spec, 1200, block_size=block_size, kv_dtype=kv_dtype, kernels=kernels
+        )
         self.kv_dtype = kv_dtype
         self.tensors = TokenTensors(spec)
         if scattered:
             for pool in self.cache.pools:
-                for block in pool.take(600)[::2]:
+                for block in pool.take(1200)[::2]:
                     pool.give_back(block)
         self.sequences: list[SequenceId] = []
 
@@ -81,7 +86,8 @@ class Forest:
             self.plans = list(cache._metadata)
             outputs = self.tensors.attend(cache, packed)
             if is_cascading:
-                check_keys(cache, rows)
+                if self.kernels is None:
+                    check_keys(cache, rows)
                 step.commit()
             else:
                 step.rollback()
@@ -150,7 +156,14 @@ def check_keys(cache: PagedKVCache, rows: list[tuple[SequenceId, list[int]]]) ->
             first += len(new)
 
 
-def random_forest(seed: int, *, layers: tuple[LayerSpec, ...], kv_dtype: KVDtype) -> None:
+def random_forest(
+    seed: int,
+    *,
+    layers: tuple[LayerSpec, ...],
+    kv_dtype: KVDtype,
+    kernels: Kernels | None = None,
+    most_tokens: int = 60,
+) -> None:
     rng = random.Random(seed)
     forest = Forest(
         rng,
@@ -158,11 +171,12 @@ def random_forest(seed: int, *, layers: tuple[LayerSpec, ...], kv_dtype: KVDtype
         kv_dtype=kv_dtype,
         block_size=rng.choice([1, 4, 8]),
         scattered=rng.random() < 0.3,
+        kernels=kernels,
     )
     for _ in range(rng.randint(1, 2)):
         window = rng.choice([None, None, 7, 16, 40])
         sinks = 0 if window is None else rng.choice([0, 4, 9])
-        forest.feed(forest.open(window, sinks), rng.randint(1, 60))
+        forest.feed(forest.open(window, sinks), rng.randint(1, most_tokens))
     for _ in range(12):
         if len(forest.sequences) < 7 and rng.random() < 0.7:
             parent = rng.choice(forest.sequences)

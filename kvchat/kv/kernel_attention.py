@@ -1,0 +1,236 @@
+"""KernelAttention: attention by the native kernel, for the rows of a step that gain by it.
+
+The kernel takes rows of one new token, or a few, in one call per layer: blocks wherever they lie,
+what rows share read once, sinks with turned queries. Longer chunks of prompts stay with torch,
+which multiplies large matrices faster. Used where a probe agrees with the plain form, like torch's
+own operator.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kvchat.kv.attention_metadata import (
+    AttentionMetadata,
+    KernelRows,
+    SeenRow,
+    packed_slots,
+    plan_group,
+    seen_rows,
+)
+from kvchat.kv.kv_run import Arrays, KVRun
+from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.partial_attention import attend_codes, attend_part_by_matmul
+from kvchat.kv.quantization import quantize
+from kvchat.kv.rotary import QueryTurn
+from kvchat.kv.spec import LayerGroup, LayerSpec
+from kvchat.kv.step import StepRow
+from kvchat.kv.storage import KVStorage
+from kvchat.native.attention import BFLOAT16, FLOAT16, FLOAT32, INT8, KernelPlan, Layer, Row
+from kvchat.native.kernels import Kernels
+
+TYPES = {
+    torch.float32: FLOAT32,
+    torch.bfloat16: BFLOAT16,
+    torch.float16: FLOAT16,
+    torch.int8: INT8,
+}
+MAX_CHUNK = 16
+"""Rows of more new tokens than this are torch's."""
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+
+log = logging.getLogger(__name__)
+
+
+class KernelAttention:
+    """Plans steps of one layer group for the kernel and attends with it; made by `of`.
+
+    For one thread. A step is planned, then attended to in every layer of the group, before the next
+    one is planned.
+    """
+
+    def __init__(self, kernels: Kernels, group: LayerGroup, storage: KVStorage) -> None:
+        self._window, self._storage = group.window, storage
+        self._plan = KernelPlan(kernels, storage.block_size)
+        self._layers: dict[LayerSpec, list[Layer]] = {}
+
+    @classmethod
+    def of(
+        cls, kernels: Kernels | None, group: LayerGroup, storage: KVStorage
+    ) -> "KernelAttention | None":
+        """Return it where the kernel knows such numbers and agrees with the plain form, or None.
+
+        int8 latents have two scales, which the kernel does not know.
+        """
+        numbers = storage.arrays[0][0]
+        if kernels is None or numbers.device.type != "cpu":
+            return None
+        is_known = numbers.dtype in TYPES and storage.dtype in TOLERANCES
+        if not is_known or (numbers.dtype == torch.int8 and group.latent_value_dim):
+            return None
+        if not _agrees(kernels, group, storage.dtype, numbers.dtype):
+            log.warning("The native attention kernel computes nonsense here; torch is used.")
+            return None
+        return cls(kernels, group, storage)
+
+    def plan(
+        self, rows: Sequence[StepRow], group_index: int, *, is_cascading: bool = True
+    ) -> AttentionMetadata:
+        """Plan one step; see `plan_group`. The kernel reads what rows share once in any case."""
+        seen = seen_rows(rows, group_index, self._window)
+        chosen = [each.count <= MAX_CHUNK for each in seen]
+        rest = [row for row, is_chosen in zip(rows, chosen, strict=True) if not is_chosen]
+        metadata = plan_group(rest, group_index, self._window, "cpu", is_cascading=is_cascading)
+        if len(rest) == len(rows):
+            return metadata
+        taken = [each for each, is_chosen in zip(seen, chosen, strict=True) if is_chosen]
+        num_slots_read = self._plan.fill([_row(each) for each in taken])
+        others = None
+        if rest:
+            packed = [
+                torch.arange(each.first_token, each.first_token + each.count)
+                for each, is_chosen in zip(seen, chosen, strict=True)
+                if not is_chosen
+            ]
+            others = torch.cat(packed)
+        turn = _turn(seen) if any(each.is_turned for each in taken) else None
+        kernel = KernelRows(num_slots_read, turn, others)
+        return replace(metadata, slots=packed_slots(seen, "cpu"), kernel=kernel)
+
+    def attend(
+        self,
+        query: Tensor,
+        stored: Arrays,
+        layer: LayerSpec,
+        place: int,
+        metadata: AttentionMetadata,
+    ) -> Tensor:
+        """Attend every row of the planned step; see `paged_attention`.
+
+        place  index of the layer in its group
+        """
+        assert metadata.kernel is not None
+        num_tokens, num_heads, _ = query.shape
+        output = query.new_empty(num_tokens, num_heads, layer.output_dim)
+        self._call(query, output, layer, place, metadata.kernel.turn)
+        rest = metadata.kernel.rest
+        if rest is not None:
+            own = tuple(array.index_select(1, rest) for array in stored)
+            asking, pool = query.index_select(0, rest), self._storage.views[place]
+            output.index_copy_(0, rest, paged_attention(asking, own, layer, pool, metadata))
+        return output
+
+    def _call(
+        self, query: Tensor, output: Tensor, layer: LayerSpec, place: int, turn: QueryTurn | None
+    ) -> None:
+        layers = self._layers.get(layer)
+        if layers is None:
+            layers = [describe(layer, pool) for pool in self._storage.views]
+            self._layers[layer] = layers
+        if query.stride(2) != 1:
+            query = query.contiguous()
+        turned = None
+        if turn is not None and layer.rotary is not None:
+            turned = turn.apply(query, layer.rotary, layer.first_rotary_channel)
+            query, turned = query.contiguous(), turned.contiguous()
+        attend_rows(self._plan, layers[place], query, turned, output)
+
+
+def attend_rows(
+    plan: KernelPlan, layer: Layer, query: Tensor, turned: Tensor | None, output: Tensor
+) -> None:
+    """Attend the rows of a plan in one layer; what is not theirs in the output stays as it is.
+
+    query   [T, H, D], turned likewise or None, with the same strides
+    output  [T, H, Dv], of the query's type
+    """
+    layer.query_type = TYPES[query.dtype]
+    layer.query = query.data_ptr()
+    layer.turned = None if turned is None else turned.data_ptr()
+    layer.query_token_stride, layer.query_head_stride, _ = query.stride()
+    layer.out = output.data_ptr()
+    layer.out_token_stride, layer.out_head_stride, _ = output.stride()
+    plan.attend(layer)
+
+
+def describe(layer: LayerSpec, pool: KVRun) -> Layer:
+    """Return what the kernel has to know of a layer apart from a step."""
+    key, value = pool.key, pool.value
+    described = Layer(
+        kv_type=TYPES[key.dtype],
+        num_kv_heads=layer.num_kv_heads,
+        group=layer.num_heads // layer.num_kv_heads,
+        key_dim=layer.key_dim,
+        value_dim=layer.output_dim,
+        key=key.data_ptr(),
+        value=value.data_ptr(),
+        scale=layer.scale,
+        soft_cap=layer.soft_cap or 0.0,
+    )
+    _, described.key_head_stride, described.key_slot_stride, _ = key.stride()
+    _, described.value_head_stride, described.value_slot_stride, _ = value.stride()
+    if pool.key_scale is not None and pool.value_scale is not None:
+        described.key_scale = pool.key_scale.data_ptr()
+        described.value_scale = pool.value_scale.data_ptr()
+        _, described.scale_head_stride, described.scale_slot_stride = pool.key_scale.stride()
+    return described
+
+
+def _row(seen: SeenRow) -> Row:
+    visible = seen.visible
+    return Row(
+        seen.first_token, seen.count, seen.start, visible.window, visible.sinks, seen.table.blocks
+    )
+
+
+def _turn(rows: Sequence[SeenRow]) -> QueryTurn:
+    """Return the turn of the queries of all tokens; those without hidden keys are not turned."""
+    offsets = [
+        row.turn_offsets() if row.is_turned else torch.zeros(row.count, dtype=torch.int64)
+        for row in rows
+    ]
+    return QueryTurn(torch.cat(offsets), [length for row in rows for length in row.lengths()])
+
+
+_PROBED: dict[tuple[object, ...], bool] = {}
+
+
+def _agrees(kernels: Kernels, group: LayerGroup, dtype: torch.dtype, kv_dtype: torch.dtype) -> bool:
+    """Compare the kernel with the plain form once per library, types and sizes of heads."""
+    shape = group.key_dim, group.value_dim, group.latent_value_dim
+    question = (kernels.path, dtype, kv_dtype, *shape)
+    if question not in _PROBED:
+        _PROBED[question] = _probe(kernels, group, dtype, kv_dtype)
+    return _PROBED[question]
+
+
+def _probe(kernels: Kernels, group: LayerGroup, dtype: torch.dtype, kv_dtype: torch.dtype) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    num_kv_heads, dim = (2 if group.value_dim else 1), group.key_dim
+    scale = dim**-0.5
+    latent = group.latent_value_dim
+    layer = LayerSpec(
+        3 * num_kv_heads, num_kv_heads, dim, group.value_dim, scale, latent_value_dim=latent
+    )
+    num_rows = 2 * num_kv_heads if group.value_dim else 1
+    numbers = torch.randn(num_rows, 24, dim, generator=generator)
+    arrays = quantize(numbers) if kv_dtype == torch.int8 else (numbers.to(dtype),)
+    query = torch.randn(1, layer.num_heads, dim, generator=generator).to(dtype)
+    run = KVRun.of(arrays, layer)
+    output = query.new_empty(1, layer.num_heads, layer.output_dim)
+    plan = KernelPlan(kernels, 4)
+    plan.fill([Row(0, 1, 20, None, 0, range(6))])
+    attend_rows(plan, describe(layer, run), query, None, output)
+    seen = run.narrow(0, 21)
+    asking = query[:, :, None]  # [1, H, 1, D]
+    if kv_dtype == torch.int8:
+        expected, _ = attend_codes(asking, seen, layer)
+    else:
+        expected, _ = attend_part_by_matmul(
+            asking.float(), seen.key.float(), seen.value.float(), layer
+        )
+    tolerance = TOLERANCES[dtype]
+    return torch.allclose(output.float(), expected[:, :, 0], atol=tolerance, rtol=tolerance)

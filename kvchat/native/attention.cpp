@@ -1,0 +1,611 @@
+// Attention of packed tokens over a paged pool of keys and values, all rows of a step in one call.
+//
+// Per piece of keys and head: scores, their softmax, and the weighted values, in float32; pieces are
+// merged by their largest score and sum (online softmax, Milakov and Gimelshein 2018), as when keys
+// are split over processors (Dao 2023, FlashDecoding). The last thread that finishes a piece of a
+// token merges that token, so a layer is one job without barriers.
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+#include "attention_plan.h"
+#include "pool.h"
+#include "vectors.h"
+
+namespace kvchat {
+namespace {
+
+constexpr int kTile = kLanes;
+// Queries whose scores exist at once; they stay in the first-level cache.
+constexpr int64_t kBlock = 32;
+// With more queries than that, transposing the keys of a piece costs less than it saves.
+constexpr int64_t kFewQueries = 8;
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+enum Type : int64_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kInt8 = 3 };
+
+}  // namespace
+
+// One layer as the caller describes it; strides count elements, the last axis of all is dense.
+struct Layer {
+    int64_t kv_type, query_type;
+    int64_t num_kv_heads, group, key_dim, value_dim;
+    const void* key;
+    const void* value;
+    int64_t key_head_stride, key_slot_stride, value_head_stride, value_slot_stride;
+    const float* key_scale;  // of int8 codes, else null
+    const float* value_scale;
+    int64_t scale_head_stride, scale_slot_stride;
+    double scale, soft_cap;  // no cap where it is 0
+    const void* query;
+    const void* turned;  // queries for sinks, or null where the same serve
+    int64_t query_token_stride, query_head_stride;
+    void* out;
+    int64_t out_token_stride, out_head_stride;
+};
+
+namespace {
+
+// Aligned floats that only grow.
+class Buffer {
+  public:
+    float* get(int64_t size) {
+        if (size > size_) {
+            floats_.reset(static_cast<float*>(
+                ::operator new[](static_cast<size_t>(size) * sizeof(float), std::align_val_t{64})));
+            size_ = size;
+        }
+        return floats_.get();
+    }
+
+  private:
+    struct Free {
+        void operator()(float* floats) const {
+            ::operator delete[](floats, std::align_val_t{64});
+        }
+    };
+    std::unique_ptr<float[], Free> floats_;
+    int64_t size_ = 0;
+};
+
+// What a thread needs for a piece.
+struct Scratch {
+    Buffer queries, scores, keys, values;
+    int64_t slots[kCell];
+    float key_scales[kCell], value_scales[kCell];
+};
+
+int64_t padded(int64_t dim) { return (dim + kLanes - 1) / kLanes * kLanes; }
+
+// A partial result of one member and head: largest score, sum of weights, then weighted values.
+constexpr int64_t kPartHeader = kLanes;
+
+struct Call {
+    const Plan& plan;
+    const Layer& layer;
+    float* parts;
+    std::atomic<int32_t>* num_left;  // of each token and head, pieces that are not done
+    int64_t key_padded, value_padded, part_size;
+
+    int64_t num_heads() const { return layer.num_kv_heads * layer.group; }
+    float* part(int64_t place, int64_t head) const {
+        return parts + (place * num_heads() + head) * part_size;
+    }
+};
+
+// -- queries -----------------------------------------------------------------------------------
+
+template <typename T>
+void scale_query(const T* from, int64_t dim, float scale, float* to) {
+    widen(from, dim, to);
+    for (int64_t i = 0; i < dim; i += kLanes) store(to + i, load(to + i) * all(scale));
+}
+
+void load_query(const Call& call, const Piece& piece, int64_t member, int64_t head, float* to) {
+    const Layer& layer = call.layer;
+    const int64_t token = call.plan.tokens[static_cast<size_t>(
+        call.plan.members[static_cast<size_t>(piece.first_member + member)])];
+    const bool is_turned = piece.is_turned && layer.turned != nullptr;
+    const void* base = is_turned ? layer.turned : layer.query;
+    const int64_t offset = token * layer.query_token_stride + head * layer.query_head_stride;
+    const float scale = static_cast<float>(layer.scale);
+    switch (layer.query_type) {
+        case kBFloat16:
+            scale_query(static_cast<const BFloat16*>(base) + offset, layer.key_dim, scale, to);
+            break;
+        case kFloat16:
+            scale_query(static_cast<const Float16*>(base) + offset, layer.key_dim, scale, to);
+            break;
+        default:
+            scale_query(static_cast<const float*>(base) + offset, layer.key_dim, scale, to);
+    }
+}
+
+// -- scores ------------------------------------------------------------------------------------
+
+// Scores of kCount queries with the keys at 16 addresses. kVectors is the number of vectors of a
+// key, or 0 where only `num_vectors` says it.
+template <int kCount, int kVectors, typename T>
+KVCHAT_INLINE void score_tile(const float* queries, const T* const* keys, int64_t num_vectors,
+                              float* scores) {
+    const int64_t count = kVectors ? kVectors : num_vectors;
+    const auto found = sums_of_rows<kCount>([&](int i) __attribute__((always_inline)) {
+        const T* const key = keys[i];
+        Several<kCount> sums;
+        const Floats first = load_floats(key);
+        for (int q = 0; q < kCount; ++q) {
+            sums.of[q] = load(queries + q * count * kLanes) * first;
+        }
+        for (int64_t c = 1; c < count; ++c) {
+            const Floats next = load_floats(key + c * kLanes);
+            for (int q = 0; q < kCount; ++q) {
+                sums.of[q] = fma(load(queries + (q * count + c) * kLanes), next, sums.of[q]);
+            }
+        }
+        return sums;
+    });
+    for (int q = 0; q < kCount; ++q) store(scores + q * kCell, found.of[q]);
+}
+
+template <int kVectors, typename T>
+KVCHAT_INLINE void score_tile_by_all(const float* queries, int64_t num_queries,
+                                     const T* const* keys, int64_t num_vectors, float* scores) {
+    const int64_t size = num_vectors * kLanes;
+    int64_t q = 0;
+    for (; q + 2 <= num_queries; q += 2) {
+        score_tile<2, kVectors>(queries + q * size, keys, num_vectors, scores + q * kCell);
+    }
+    if (q < num_queries) {
+        score_tile<1, kVectors>(queries + q * size, keys, num_vectors, scores + q * kCell);
+    }
+}
+
+template <typename T>
+KVCHAT_INLINE void prefetch_tile(const T* base, const int64_t* slots, int64_t stride, int64_t dim,
+                                 int first, int behind) {
+    const int end = std::min(first + kTile, behind);
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int i = first; i < end; ++i) {
+        const T* const row = base + slots[i] * stride;
+        // Into the second level: a piece would push everything else out of the first.
+        for (int64_t c = 0; c < dim; c += kLine) __builtin_prefetch(row + c, 0, 2);
+    }
+}
+
+// Scores of a few queries, row by row of the keys.
+template <int kVectors, typename T>
+void score_rows(const Call& call, const T* base, const T* values, const Piece& piece,
+                int64_t num_queries, Scratch& scratch, const float* queries, float* scores) {
+    const int64_t dim = call.layer.key_dim, size = call.key_padded;
+    const int64_t stride = call.layer.key_slot_stride;
+    // Keys that need converting are converted once, unless one pass reads them all.
+    const bool is_direct = dim == size && (std::is_same<T, float>::value || num_queries <= 2);
+    float* const tile = scratch.keys.get(kCell * size);
+    for (int first = 0; first < piece.num_keys; first += kTile) {
+        prefetch_tile(base, scratch.slots, stride, dim, first + 2 * kTile, piece.num_keys);
+        prefetch_tile(values, scratch.slots, call.layer.value_slot_stride, call.layer.value_dim,
+                      first, piece.num_keys);
+        const T* keys[kTile];
+        for (int i = 0; i < kTile; ++i) {
+            // What lies behind the last key is read as that key, and never used.
+            keys[i] = base + scratch.slots[std::min(first + i, piece.num_keys - 1)] * stride;
+        }
+        if (is_direct) {
+            score_tile_by_all<kVectors>(queries, num_queries, keys, size / kLanes, scores + first);
+            continue;
+        }
+        const float* rows[kTile];
+        for (int i = 0; i < kTile; ++i) {
+            widen(keys[i], dim, tile + i * size);
+            rows[i] = tile + i * size;
+        }
+        score_tile_by_all<kVectors>(queries, num_queries, rows, size / kLanes, scores + first);
+    }
+}
+
+// Transposes the keys of a piece: [tile][channel][16 keys].
+template <typename T>
+void transpose_keys(const Call& call, const T* base, const T* values, const Piece& piece,
+                    const int64_t* slots, float* to) {
+    const int64_t dim = call.layer.key_dim, size = call.key_padded;
+    const int64_t stride = call.layer.key_slot_stride;
+    for (int first = 0; first < piece.num_keys; first += kTile) {
+        float* const tile = to + first * size;
+        prefetch_tile(base, slots, stride, dim, first + 2 * kTile, piece.num_keys);
+        prefetch_tile(values, slots, call.layer.value_slot_stride, call.layer.value_dim, first,
+                      piece.num_keys);
+        const T* keys[kTile];
+        for (int i = 0; i < kTile; ++i) {
+            keys[i] = base + slots[std::min(first + i, piece.num_keys - 1)] * stride;
+        }
+        int64_t channel = 0;
+        for (; channel + kLanes <= dim; channel += kLanes) {
+            Floats rows[kTile];
+            for (int i = 0; i < kTile; ++i) rows[i] = load_floats(keys[i] + channel);
+            transpose(rows);
+            for (int i = 0; i < kTile; ++i) store(tile + (channel + i) * kTile, rows[i]);
+        }
+        if (channel < dim) {
+            Floats rows[kTile];
+            for (int i = 0; i < kTile; ++i) {
+                float rest[kLanes];
+                widen(keys[i] + channel, dim - channel, rest);
+                rows[i] = load(rest);
+            }
+            transpose(rows);
+            for (int i = 0; i < kTile; ++i) store(tile + (channel + i) * kTile, rows[i]);
+        }
+    }
+}
+
+constexpr int kTogether = 4;
+
+using Sums = Several<kTogether>;
+
+// Scores of four queries with 16 transposed keys: what score_tile computes, bit by bit, since it
+// adds channels of equal number modulo 16 first, and these by the same tree.
+struct TransposedTile {
+    const float* keys;
+    const float* queries;
+    int64_t size;
+
+    KVCHAT_INLINE Sums channels(int lane) const {
+        Sums sums;
+        const Floats key = load(keys + lane * kTile);
+        for (int q = 0; q < kTogether; ++q) sums.of[q] = all(queries[q * size + lane]) * key;
+        for (int64_t c = lane + kLanes; c < size; c += kLanes) {
+            const Floats next = load(keys + c * kTile);
+            for (int q = 0; q < kTogether; ++q) {
+                sums.of[q] = fma(all(queries[q * size + c]), next, sums.of[q]);
+            }
+        }
+        return sums;
+    }
+
+    template <int kApart>
+    KVCHAT_INLINE Sums tree(int lane) const {
+        if constexpr (kApart == kLanes) {
+            return channels(lane);
+        } else {
+            const Sums one = tree<kApart * 2>(lane), other = tree<kApart * 2>(lane + kApart);
+            Sums sums;
+            for (int q = 0; q < kTogether; ++q) sums.of[q] = one.of[q] + other.of[q];
+            return sums;
+        }
+    }
+};
+
+// Scores of many queries with transposed keys; there is room for a multiple of four.
+void score_transposed(const float* keys, const Piece& piece, int64_t num_queries, int64_t size,
+                      const float* queries, float* scores) {
+    for (int first = 0; first < piece.num_keys; first += kTile) {
+        for (int64_t q = 0; q < num_queries; q += kTogether) {
+            const TransposedTile tile{keys + first * size, queries + q * size, size};
+            const Sums found = tile.tree<1>(0);
+            for (int i = 0; i < kTogether; ++i) {
+                store(scores + (q + i) * kCell + first, found.of[i]);
+            }
+        }
+    }
+}
+
+// -- softmax -----------------------------------------------------------------------------------
+
+Floats capped(Floats scores, float cap) {
+    const Floats x = scores * all(1.0f / cap);
+    const Ints is_negative = x < all(0.0f);
+    const Floats size = is_negative ? all(0.0f) - x : x;
+    const Floats t = exp_of_negative(size * all(-2.0f));
+    const Floats tanh = (all(1.0f) - t) / (all(1.0f) + t);
+    return (is_negative ? all(0.0f) - tanh : tanh) * all(cap);
+}
+
+// Turns scores into weights of values, in place; returns the largest score and the weights' sum.
+// Keys before `first` and from `behind` on weigh nothing. For codes, scores and weights are scaled.
+void softmax(float* scores, int first, int behind, const Layer& layer, const Scratch& scratch,
+             float* header) {
+    const bool has_scales = layer.kv_type == kInt8;
+    const float cap = static_cast<float>(layer.soft_cap);
+    const int first_tile = first / kTile * kTile, end = (behind + kTile - 1) / kTile * kTile;
+    Floats most = all(kMinusInfinity);
+    for (int i = first_tile; i < end; i += kTile) {
+        Floats x = load(scores + i);
+        if (has_scales) x = x * load(scratch.key_scales + i);
+        if (cap > 0) x = capped(x, cap);
+        if (i < first || i + kTile > behind) {
+            const Ints key = lane_numbers() + i;
+            x = (key < first) | (key >= behind) ? all(kMinusInfinity) : x;
+        }
+        most = larger(x, most);
+        store(scores + i, x);
+    }
+    const float largest = largest_lane(most);
+    Floats sum = all(0.0f);
+    for (int i = first_tile; i < end; i += kTile) {
+        Floats weight = exp_of_negative(load(scores + i) - all(largest));
+        sum = sum + weight;
+        if (has_scales) weight = weight * load(scratch.value_scales + i);
+        store(scores + i, weight);
+    }
+    header[0] = largest;
+    header[1] = sum_of_lanes(sum);
+}
+
+// -- values ------------------------------------------------------------------------------------
+
+// Values that need converting are read for so many queries at once, where there are as many.
+constexpr int kMany = 8;
+
+// Sums kVectors vectors of values, weighted for kQueries queries.
+template <int kQueries, int kVectors, typename T>
+KVCHAT_INLINE void weigh_columns(const float* weights, const T* base, const int64_t* slots,
+                                 int64_t stride, int first, int behind, float* const* out) {
+    Floats sums[kQueries][kVectors];
+    for (int q = 0; q < kQueries; ++q) {
+        for (int v = 0; v < kVectors; ++v) sums[q][v] = all(0.0f);
+    }
+    for (int key = first; key < behind; ++key) {
+        const T* const row = base + slots[key] * stride;
+        Floats values[kVectors];
+        for (int v = 0; v < kVectors; ++v) values[v] = load_floats(row + v * kLanes);
+        for (int q = 0; q < kQueries; ++q) {
+            const Floats weight = all(weights[q * kCell + key]);
+            for (int v = 0; v < kVectors; ++v) sums[q][v] = fma(weight, values[v], sums[q][v]);
+        }
+    }
+    for (int q = 0; q < kQueries; ++q) {
+        for (int v = 0; v < kVectors; ++v) store(out[q] + v * kLanes, sums[q][v]);
+    }
+}
+
+template <int kQueries, typename T>
+void weigh_values(const float* weights, const T* base, const int64_t* slots, int64_t stride,
+                  int64_t size, int first, int behind, float* const* out) {
+    constexpr int kWide = kQueries > kTogether ? 2 : 4;  // as many sums as there are registers
+    float* to[kQueries];
+    int64_t column = 0;
+    for (; column + kWide * kLanes <= size; column += kWide * kLanes) {
+        for (int q = 0; q < kQueries; ++q) to[q] = out[q] + column;
+        weigh_columns<kQueries, kWide>(weights, base + column, slots, stride, first, behind, to);
+    }
+    for (; column < size; column += kLanes) {
+        for (int q = 0; q < kQueries; ++q) to[q] = out[q] + column;
+        weigh_columns<kQueries, 1>(weights, base + column, slots, stride, first, behind, to);
+    }
+}
+
+template <typename T>
+void weigh_queries(int64_t count, const float* weights, const T* base, const int64_t* slots,
+                   int64_t stride, int64_t size, int first, int behind, float* const* out) {
+    switch (count) {
+        case 1: weigh_values<1>(weights, base, slots, stride, size, first, behind, out); break;
+        case 2: weigh_values<2>(weights, base, slots, stride, size, first, behind, out); break;
+        case 3: weigh_values<3>(weights, base, slots, stride, size, first, behind, out); break;
+        case 4: weigh_values<4>(weights, base, slots, stride, size, first, behind, out); break;
+        default: weigh_values<kMany>(weights, base, slots, stride, size, first, behind, out);
+    }
+}
+
+// -- pieces ------------------------------------------------------------------------------------
+
+void find_slots(const Plan& plan, const Piece& piece, int64_t* slots) {
+    const int32_t* block = plan.tables.data() + piece.table + piece.first_key / plan.block_size;
+    int64_t offset = piece.first_key % plan.block_size;
+    for (int i = 0; i < piece.num_keys; ++block, offset = 0) {
+        const int64_t first = *block * plan.block_size + offset;
+        const int64_t count = std::min<int64_t>(plan.block_size - offset, piece.num_keys - i);
+        for (int64_t j = 0; j < count; ++j) slots[i + j] = first + j;
+        i += static_cast<int>(count);
+    }
+}
+
+void load_scales(const float* from, const Layer& layer, const Piece& piece, const int64_t* slots,
+                 float* to) {
+    for (int i = 0; i < piece.num_keys; ++i) to[i] = from[slots[i] * layer.scale_slot_stride];
+    // What lies behind the last key is computed with, and never used.
+    for (int i = piece.num_keys; i % kTile != 0; ++i) to[i] = 0.0f;
+}
+
+template <typename T>
+void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, Scratch& scratch) {
+    const Layer& layer = call.layer;
+    const Plan& plan = call.plan;
+    const int64_t group = layer.group, size = call.key_padded;
+    find_slots(plan, piece, scratch.slots);
+    if (layer.kv_type == kInt8) {
+        const int64_t head = kv_head * layer.scale_head_stride;
+        load_scales(layer.key_scale + head, layer, piece, scratch.slots, scratch.key_scales);
+        load_scales(layer.value_scale + head, layer, piece, scratch.slots, scratch.value_scales);
+    }
+    const T* const keys = static_cast<const T*>(layer.key) + kv_head * layer.key_head_stride;
+    const T* const values = static_cast<const T*>(layer.value) + kv_head * layer.value_head_stride;
+    const int64_t num_queries = piece.num_members * group;
+    const bool is_transposed = num_queries > kFewQueries;
+    float* const transposed = is_transposed ? scratch.keys.get(kCell * size) : nullptr;
+    if (is_transposed) transpose_keys(call, keys, values, piece, scratch.slots, transposed);
+
+    // Values that several passes read are converted once, and padded where they are no vectors.
+    const bool is_float = std::is_same<T, float>::value;
+    const bool is_padded = layer.value_dim != call.value_padded;
+    const bool is_widened = is_padded || (!is_float && num_queries > kMany);
+    int64_t in_order[kCell];
+    float* widened = nullptr;
+    if (is_widened) {
+        widened = scratch.values.get(kCell * call.value_padded);
+        for (int i = 0; i < piece.num_keys; ++i) {
+            in_order[i] = i;
+            widen(values + scratch.slots[i] * layer.value_slot_stride, layer.value_dim,
+                  widened + i * call.value_padded);
+        }
+    }
+
+    float* const queries = scratch.queries.get(kBlock * size);
+    float* const scores = scratch.scores.get(kBlock * kCell);
+    for (int64_t first_query = 0; first_query < num_queries; first_query += kBlock) {
+        const int64_t count = std::min(kBlock, num_queries - first_query);
+        for (int64_t q = 0; q < count; ++q) {
+            const int64_t query = first_query + q;
+            load_query(call, piece, query / group, kv_head * group + query % group,
+                       queries + q * size);
+        }
+        if (is_transposed) {
+            const int64_t rounded = (count + kTogether - 1) / kTogether * kTogether;
+            std::fill(queries + count * size, queries + rounded * size, 0.0f);
+            score_transposed(transposed, piece, count, size, queries, scores);
+        } else if (size == 4 * kLanes) {
+            score_rows<4>(call, keys, values, piece, count, scratch, queries, scores);
+        } else {
+            score_rows<0>(call, keys, values, piece, count, scratch, queries, scores);
+        }
+        for (int64_t q = 0; q < count;) {
+            // Queries of one token, or of any where all see the same, are weighed together.
+            const int64_t token = (first_query + q) / group;
+            const int64_t same = piece.is_masked ? (token + 1) * group - first_query : count;
+            const int64_t left = std::min(count, same) - q;
+            const bool are_many = !is_float && !is_widened && left >= kMany;
+            const int64_t together = are_many ? kMany : std::min<int64_t>(kTogether, left);
+            float* out[kMany];
+            const size_t member = static_cast<size_t>(piece.first_member + token);
+            const int first = plan.first_seen[member], behind = plan.behind_seen[member];
+            for (int64_t i = 0; i < together; ++i) {
+                const int64_t query = first_query + q + i;
+                float* const part = call.part(piece.first_member + query / group,
+                                              kv_head * group + query % group);
+                softmax(scores + (q + i) * kCell, first, behind, layer, scratch, part);
+                out[i] = part + kPartHeader;
+            }
+            const float* const weights = scores + q * kCell;
+            if (is_widened) {
+                weigh_queries(together, weights, widened, in_order, call.value_padded,
+                              call.value_padded, first, behind, out);
+            } else {
+                weigh_queries(together, weights, values, scratch.slots, layer.value_slot_stride,
+                              call.value_padded, first, behind, out);
+            }
+            q += together;
+        }
+    }
+}
+
+// -- merging -----------------------------------------------------------------------------------
+
+void write_out(const Layer& layer, int64_t offset, const float* from) {
+    const size_t size = static_cast<size_t>(layer.value_dim);
+    if (layer.query_type == kBFloat16) {
+        BFloat16* const to = static_cast<BFloat16*>(layer.out) + offset;
+        for (size_t i = 0; i < size; ++i) to[i] = to_bfloat16(from[i]);
+    } else if (layer.query_type == kFloat16) {
+        Float16* const to = static_cast<Float16*>(layer.out) + offset;
+        for (size_t i = 0; i < size; ++i) to[i] = to_float16(from[i]);
+    } else {
+        std::memcpy(static_cast<float*>(layer.out) + offset, from, size * sizeof(float));
+    }
+}
+
+// Merges what one token and head found in its pieces, in their order, into the output.
+void merge_parts(const Call& call, int64_t token, int64_t head) {
+    const Plan& plan = call.plan;
+    const int64_t first = plan.first_place[static_cast<size_t>(token)];
+    const int64_t behind = plan.first_place[static_cast<size_t>(token) + 1];
+    const auto part = [&](int64_t i) { return call.part(plan.places[static_cast<size_t>(i)], head); };
+    float largest = kMinusInfinity;
+    for (int64_t i = first; i < behind; ++i) largest = std::max(largest, part(i)[0]);
+    float* const total = part(first);
+    float sum = 0.0f;
+    for (int64_t i = first; i < behind; ++i) {
+        const float* const next = part(i);
+        const Floats weight = exp_of_negative(all(next[0] - largest));
+        float weight_of_sum[kLanes];
+        store(weight_of_sum, weight);
+        sum = sum + weight_of_sum[0] * next[1];
+        for (int64_t c = 0; c < call.value_padded; c += kLanes) {
+            const Floats values = load(next + kPartHeader + c) * weight;
+            float* const to = total + kPartHeader + c;
+            store(to, i == first ? values : load(to) + values);
+        }
+    }
+    const Floats share = all(1.0f / sum);
+    for (int64_t c = 0; c < call.value_padded; c += kLanes) {
+        float* const to = total + kPartHeader + c;
+        store(to, load(to) * share);
+    }
+    const int64_t packed = plan.tokens[static_cast<size_t>(token)];
+    write_out(call.layer,
+              packed * call.layer.out_token_stride + head * call.layer.out_head_stride,
+              total + kPartHeader);
+}
+
+void finish_piece(const Call& call, const Piece& piece, int64_t kv_head) {
+    const Layer& layer = call.layer;
+    for (int64_t i = 0; i < piece.num_members; ++i) {
+        const int64_t token = call.plan.members[static_cast<size_t>(piece.first_member + i)];
+        std::atomic<int32_t>& left = call.num_left[token * layer.num_kv_heads + kv_head];
+        if (left.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
+        for (int64_t g = 0; g < layer.group; ++g) {
+            merge_parts(call, token, kv_head * layer.group + g);
+        }
+    }
+}
+
+void attend(const Call& call, const Piece& piece, int64_t kv_head) {
+    static thread_local Scratch scratch;
+    switch (call.layer.kv_type) {
+        case kBFloat16: attend_piece<BFloat16>(call, piece, kv_head, scratch); break;
+        case kFloat16: attend_piece<Float16>(call, piece, kv_head, scratch); break;
+        case kInt8: attend_piece<int8_t>(call, piece, kv_head, scratch); break;
+        default: attend_piece<float>(call, piece, kv_head, scratch);
+    }
+    finish_piece(call, piece, kv_head);
+}
+
+}  // namespace
+}  // namespace kvchat
+
+// Attends the tokens of a plan in one layer and writes their outputs. Reads only slots the plan
+// names; the caller keeps everything alive until this returns.
+KVCHAT_EXPORT void kvchat_attend(const void* plan_address, const void* layer_address) {
+    using namespace kvchat;
+    const Plan& plan = *static_cast<const Plan*>(plan_address);
+    const Layer& layer = *static_cast<const Layer*>(layer_address);
+    static thread_local Buffer parts;
+    static thread_local std::vector<std::atomic<int32_t>> counters;
+    const int64_t num_tokens = static_cast<int64_t>(plan.tokens.size());
+    const int64_t value_padded = padded(layer.value_dim);
+    const int64_t part_size = kPartHeader + value_padded;
+    const int64_t num_parts = static_cast<int64_t>(plan.members.size());
+    const int64_t num_heads = layer.num_kv_heads * layer.group;
+    if (static_cast<int64_t>(counters.size()) < num_tokens * layer.num_kv_heads) {
+        counters = std::vector<std::atomic<int32_t>>(
+            static_cast<size_t>(num_tokens * layer.num_kv_heads));
+    }
+    for (int64_t token = 0; token < num_tokens; ++token) {
+        const size_t place = static_cast<size_t>(token);
+        const int64_t count = plan.first_place[place + 1] - plan.first_place[place];
+        for (int64_t head = 0; head < layer.num_kv_heads; ++head) {
+            counters[static_cast<size_t>(token * layer.num_kv_heads + head)].store(
+                static_cast<int32_t>(count), std::memory_order_relaxed);
+        }
+    }
+    const Call call{plan,
+                    layer,
+                    parts.get(num_parts * num_heads * part_size),
+                    counters.data(),
+                    padded(layer.key_dim),
+                    value_padded,
+                    part_size};
+    // One head after the other, so that neighbors in memory are read one after the other.
+    const int64_t num_pieces = static_cast<int64_t>(plan.pieces.size());
+    const int64_t total = num_pieces * layer.num_kv_heads;
+    const int64_t at_once = std::max(std::clamp<int64_t>(total / (num_threads() * 8), 1, 8),
+                                     total / kMaxChunks + 1);
+    parallel_for((total + at_once - 1) / at_once, [&](int64_t chunk) {
+        const int64_t behind = std::min(total, (chunk + 1) * at_once);
+        for (int64_t i = chunk * at_once; i < behind; ++i) {
+            attend(call, plan.pieces[static_cast<size_t>(i % num_pieces)], i / num_pieces);
+        }
+    });
+}
