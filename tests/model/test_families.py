@@ -234,6 +234,21 @@ def test_the_parameters_are_counted(case: Case) -> None:
     assert case.model.config.num_parameters == count
 
 
+def test_bfloat16_is_about_as_exact_as_the_oracles_bfloat16(
+    case: Case, transformers: Any, tmp_path: Path
+) -> None:
+    oracle = transformers.AutoModelForCausalLM.from_pretrained(
+        case.folder, dtype=torch.bfloat16, attn_implementation="eager"
+    ).eval()
+    oracle.save_pretrained(tmp_path)
+    rounded = oracle_logits(oracle, case.token_ids).float()
+    exact = oracle_logits(oracle.float(), case.token_ids)
+    ours = (plain(load(tmp_path, torch.bfloat16), case.token_ids).float() - exact).abs()
+    theirs = (rounded - exact).abs()
+    assert ours.median() <= 2 * theirs.median()
+    assert ours.quantile(0.95) <= 2.5 * theirs.quantile(0.95)
+
+
 def test_shards_give_the_same_weights_as_one_file(case: Case, tmp_path: Path) -> None:
     case.oracle.save_pretrained(tmp_path, max_shard_size="60KB")
     assert len(ModelFolder.open(tmp_path).weight_files) > 1
