@@ -4,7 +4,7 @@ The config alone says which tensors there must be, of which shape. A file that h
 less or another shape is refused before any of it is read: nothing is skipped in silence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from kvchat.native.kernels import Kernels
 from kvchat.untrusted import TensorEntry, read_safetensors_header
 
 _FLOAT_DTYPES = ("F32", "F16", "BF16", "F64")
+_MAPPED_BYTES = 64 << 20
+"""How much of a file is read before it is mapped anew."""
 _ALIGNMENT = 64
 """Bytes; mapped weights off this boundary are copied, since vector code reads them slower."""
 
@@ -37,8 +39,9 @@ def load_transformer(
 ) -> Transformer:
     """Read the weights of `folder` into a Transformer of `dtype` on `device`, ready to answer.
 
-    Takes the memory of the weights plus that of one tensor. On the CPU, weights stored in `dtype`
-    stay mapped views of their file, which therefore must be replaced by rename, never in place.
+    Takes the memory of the weights plus that of one tensor and of some of the file. On the CPU,
+    weights stored in `dtype` stay mapped views of their file, where it has them aligned; a file
+    therefore must be replaced by rename, never in place.
     With `weights` "int8" or "int4" each matrix of a linear layer is rounded as it is read, for
     the native `kernels` if there are any, which change no bit of such a layer.
     `progress` is called with the part that is read, from above 0 to 1. Raises ModelError.
@@ -60,22 +63,40 @@ def load_transformer(
                 for name, rows in plan.parameters.items()
                 if stored[rows.tensor].path == path
             }
-            try:
-                with safe_open(path, framework="pt", device="cpu") as file:
-                    for name, rows in inside.items():
-                        fault("checkpoint.tensor")
-                        tensor = _rows_of(file.get_tensor(rows.tensor), rows)
-                        if not intake.take(name, tensor):
-                            read[name] = _converted(tensor, dtype, device)
-                        whole = stored[rows.tensor]
-                        done_bytes += whole.num_bytes * rows.num_rows / whole.entry.shape[0]
-                        if progress is not None:
-                            progress(min(1.0, done_bytes / total_bytes))
-            except SafetensorError as error:
-                raise ModelError(f"{path.name} is damaged: {error}.") from error
+            for name, tensor in _read(path, inside, stored):
+                if not intake.take(name, tensor):
+                    read[name] = _converted(tensor, dtype, device)
+                del tensor  # the last name of what it is mapped from
+                rows = inside[name]
+                whole = stored[rows.tensor]
+                done_bytes += whole.num_bytes * rows.num_rows / whole.entry.shape[0]
+                if progress is not None:
+                    progress(min(1.0, done_bytes / total_bytes))
         model.load_state_dict(read, strict=True, assign=True)
         intake.finish()
     return model.requires_grad_(False).eval()
+
+
+def _read(
+    path: Path, inside: Mapping[str, StoredRows], stored: Mapping[str, "_StoredTensor"]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield parameters as they are stored, in the order of the file; views of its mapping.
+
+    Pages that were read stay in memory as long as the mapping, so the file is mapped anew after
+    some of it, and with it goes what was converted or copied. Raises ModelError.
+    """
+    names = sorted(inside, key=lambda name: stored[inside[name].tensor].entry.begin)
+    try:
+        while names:
+            num_bytes = 0
+            with safe_open(path, framework="pt", device="cpu") as file:
+                while names and num_bytes < _MAPPED_BYTES:
+                    fault("checkpoint.tensor")
+                    rows = inside[names[0]]
+                    num_bytes += stored[rows.tensor].num_bytes
+                    yield names.pop(0), _rows_of(file.get_tensor(rows.tensor), rows)
+    except SafetensorError as error:
+        raise ModelError(f"{path.name} is damaged: {error}.") from error
 
 
 class _WithoutInitialValues(TorchFunctionMode):
