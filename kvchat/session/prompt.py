@@ -10,7 +10,7 @@ from itertools import takewhile
 from kvchat.session.message import MessageNode
 from kvchat.store.rows import system_key
 from kvchat.text.chat_template import ChatTemplate
-from kvchat.text.continuation import extend
+from kvchat.text.continuation import extend, text_of_reply
 from kvchat.text.tokenizer import Tokenizer
 
 
@@ -81,7 +81,7 @@ class PromptWriter:
             num_kept = _num_common(before, token_ids)
             new_ids = token_ids[num_kept:]
         else:
-            old_ids, old_text, old_notice = self._ids_and_text(known, system, date)
+            old_ids, old_text, old_notice = self._ids_and_text(known, system, date, text)
             if notice == old_notice:
                 notice = None  # it was said then
             reply_ends = [(len(old_text), len(old_ids))]
@@ -118,14 +118,15 @@ class PromptWriter:
         return _num_common(first, second)
 
     def _ids_and_text(
-        self, path: Sequence[MessageNode], system: str | None, date: str
+        self, path: Sequence[MessageNode], system: str | None, date: str, new_text: str
     ) -> tuple[list[int], str, str | None]:
-        """Return the ids of a path whose ids are known, the exact text they stand for, a notice."""
+        """Return the ids of a path whose ids are known, the text they stand for, a notice."""
         ids = path_token_ids(path)
         if path[-1].role == "user":
             return ids, *self._render(path, system, date)
         text, notice = self._render(path[:-1], system, date)
-        return ids, text + self.tokenizer.decode_raw(path[-1].token_ids), notice
+        reply = text_of_reply(self.tokenizer, text, path[-1].token_ids, new_text)
+        return ids, text + reply, notice
 
     def _why_rewritten(self, path: Sequence[MessageNode], *, are_all_known: bool) -> str:
         if are_all_known:

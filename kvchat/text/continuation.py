@@ -54,6 +54,21 @@ def extend(
     return num_kept + agreed, new_ids[agreed:]
 
 
+def text_of_reply(
+    tokenizer: Tokenizer, prompt_text: str, reply_ids: Sequence[int], new_text: str
+) -> str:
+    """Return the text that the ids of a reply stand for behind their prompt, to be compared.
+
+    The blank that a model puts before its first word is no part of the reply's content, and most
+    templates do not write it. That makes no other reply of it, so it is left out where the new
+    text has none.
+    """
+    raw = tokenizer.decode_raw(reply_ids)
+    if not tokenizer.begins_with_prefix(reply_ids) or not new_text.startswith(prompt_text):
+        return raw
+    return raw if new_text.startswith(" ", len(prompt_text)) else raw.removeprefix(" ")
+
+
 def _common_length(first: str, second: str) -> int:
     """Return the length of the common prefix, by comparing ever smaller halves."""
     low, high = 0, min(len(first), len(second))

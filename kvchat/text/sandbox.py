@@ -13,6 +13,7 @@ lines of JSON on its standard input and output.
 import base64
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -31,7 +32,8 @@ NEXT_SECONDS = 0.25
 """Wall time for each later one."""
 SECONDS_PER_MB = 1.0
 SECOND_CHANCE_SECONDS = 5.0
-"""When a template that has worked before overruns, the machine is slow rather than it."""
+"""When a template overruns that has worked before, or that hardly got the processor, the machine is
+slow rather than it."""
 START_SECONDS = 30.0
 _MAX_LINE = 8 * MAX_OUTPUT
 
@@ -59,6 +61,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
+        self._seconds_used = 0.0
+        """Processor time the child had used when it answered last."""
         self._closed = False
         self._known: set[str] = set()
         """Templates that have rendered before."""
@@ -90,8 +94,8 @@ class Sandbox:
             seconds = (self._next_seconds if is_known else self._first_seconds) + extra
             try:
                 text = self._ask(line, seconds)
-            except _Overrun:
-                if not is_known:
+            except _Overrun as overrun:
+                if not is_known and not overrun.was_starved:
                     raise
                 text = self._ask(line, SECOND_CHANCE_SECONDS + extra)
             self._known.add(template)
@@ -145,14 +149,17 @@ class Sandbox:
         if self._process is None:
             self._spawn()
         if not self._is_ready:
-            self._exchange(b"", START_SECONDS, "it did not start")
+            answer = self._exchange(b"", START_SECONDS, "it did not start")
             self._is_ready = True
+            self._seconds_used = float(answer)
         answer = self._exchange(line + b"\n", seconds, "time limit")
         try:
             value = json.loads(answer)
         except (ValueError, RecursionError):
             self._end()
             raise SandboxFailed("the sandbox gave no answer") from None
+        used = value.get("seconds") if isinstance(value, dict) else None
+        self._seconds_used = used if isinstance(used, float) else 0.0
         text = value.get("text") if isinstance(value, dict) else None
         if isinstance(text, str):
             return text
@@ -180,11 +187,13 @@ class Sandbox:
         if answer.endswith(b"\n") and not has_expired and not self._closed:
             return answer
         is_too_long = len(answer) >= _MAX_LINE
+        before = _seconds_of_children()
         status = self._end()
         if self._closed:
             raise SandboxFailed("kvchat is closing")
         if has_expired:
-            raise _Overrun(overrun)
+            used = _seconds_of_children() - before - self._seconds_used
+            raise _Overrun(overrun, was_starved=used < seconds / 2)
         raise SandboxFailed("it writes too much text" if is_too_long else _ended_by(status))
 
     def _spawn(self) -> None:
@@ -220,7 +229,14 @@ class Sandbox:
 
 
 class _Overrun(SandboxFailed):
-    """The child was killed because its time was over."""
+    """The child was killed because its time was over.
+
+    `was_starved` says that it had the processor for less than half of that time.
+    """
+
+    def __init__(self, reason: str, *, was_starved: bool) -> None:
+        super().__init__(reason)
+        self.was_starved = was_starved
 
 
 class _Watchdog:
@@ -248,6 +264,16 @@ class _Watchdog:
             if self._state == "waiting":
                 self._state = "expired"
                 self._process.kill()
+
+
+def _seconds_of_children() -> float:
+    """Return the processor time of all children that were waited for, where the system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows: then none was starved
+        return math.inf
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _ended_by(status: int) -> str:

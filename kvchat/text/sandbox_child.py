@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -36,7 +37,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     _limit_process()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would take address space
     is_locked = _forbid_everything_else()
-    answers.write(b"\n")
+    answers.write(f"{time.process_time()}\n".encode("ascii"))
     answers.flush()
     while line := requests.readline(MAX_REQUEST_BYTES + 1):
         _limit_processor_time()
@@ -60,6 +61,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             answer = {"error": str(error)[:1000] or type(error).__name__}
         except BaseException as error:  # a panic of the tokenizers library is no Exception
             answer = {"error": f"its library stopped: {type(error).__name__}", "ends": True}
+        answer["seconds"] = time.process_time()
         try:
             encoded = json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogatepass")
         except MemoryError:

@@ -261,6 +261,17 @@ class Tokenizer:
         parts.append(self.mask(decode_all(self._raw_table, ids[start:]), of_reply=True))
         return "".join(parts)
 
+    def begins_with_prefix(self, ids: Iterable[int]) -> bool:
+        """Return whether the first blank of these ids is none that `decode` shows.
+
+        It is the one that a model with a prefix puts before every first word.
+        """
+        table = self._content_table
+        for token_id in ids:
+            if entry := table.entry(token_id):
+                return entry[0] == " " and bool(table.drops_blank[token_id])
+        return False
+
     def detokenizer(self, stop: Sequence[str] = ()) -> StreamDetokenizer:
         """Return a fresh detokenizer for one reply, which ends before any of the stop strings."""
         return StreamDetokenizer(self._content_table, stop)

@@ -7,7 +7,7 @@ Knows the file format, and not the library.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -153,8 +153,8 @@ def _read_bpe(model: Object, folder: Path) -> tuple[dict[str, int], int]:
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
             raise _unsupported(folder, f"BPE with {name}")
-    for _ in _merges(model.get("merges")):
-        pass
+    if not isinstance(model.get("merges"), list):
+        raise _damaged("its merges are not a list")
     unk = model.get("unk_token")
     return ids, ids.get(unk, -1) if isinstance(unk, str) else -1
 
@@ -179,19 +179,12 @@ def _read_unigram(model: Object) -> tuple[dict[str, int], int]:
     return ids, unk_id
 
 
-def _merges(merges: JsonValue) -> "list[tuple[str, str]]":
-    """Return the pairs that BPE merges; they are written as lists or as text with a blank."""
-    if not isinstance(merges, list):
-        raise _damaged("its merges are not a list")
-    pairs = []
-    for number, merge in enumerate(merges):
-        parts = merge.split(" ") if isinstance(merge, str) else merge
-        match parts:
+def _merges(merges: JsonValue) -> Iterator[tuple[str, str]]:
+    """Yield the pairs that BPE merges; anything else in the list the library will refuse."""
+    for merge in merges if isinstance(merges, list) else ():
+        match merge.split(" ") if isinstance(merge, str) else merge:
             case [str(first), str(second)]:
-                pairs.append((first, second))
-            case _:
-                raise _damaged(f"merge {number} is not a pair of pieces")
-    return pairs
+                yield first, second
 
 
 def _read_decoder(decoder: JsonValue, folder: Path) -> set[str]:

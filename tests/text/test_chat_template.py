@@ -240,8 +240,9 @@ def test_a_sandbox_that_is_gone_leaves_the_plain_format(
 
 
 def test_the_template_of_a_folder_may_never_end(
-    make_folder: Callable[..., Path], folders: dict[str, Path]
+    make_folder: Callable[..., Path], folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kvchat.text.sandbox.SECOND_CHANCE_SECONDS", 0.2)
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     with Sandbox(first_seconds=0.1) as hasty:
         with pytest.raises(SandboxFailed):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvchat.text.chat_template import ChatTemplate
-from kvchat.text.continuation import extend
+from kvchat.text.continuation import extend, text_of_reply
 from kvchat.text.sandbox import Sandbox
 from kvchat.text.tokenizer import Tokenizer
 from tests.text.chat_kit import Chat
@@ -45,8 +45,24 @@ def test_a_reply_with_its_leading_blank_is_kept_by_a_template_of_ordinary_marks(
     chat = chats["modern"]
     chat.ask("Hello")
     reply = chat.tokenizer.encode("Hello there")  # its first piece holds the blank
-    chat.answer(reply).ask("More")
-    assert chat.kept >= chat.reply_ends[0][1]
+    chat.answer(reply)
+    before = list(chat.ids)
+    chat.ask("More")
+    assert chat.ids[: len(before)] == before
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("own", False), ("modern", True)])
+def test_only_the_blank_that_the_model_puts_before_words_may_be_missing(
+    kind: str, kept: bool, chats: dict[str, Chat]
+) -> None:
+    tokenizer = chats[kind].tokenizer
+    reply = tokenizer.encode_continuation(" Hello there", tokenizer.encode("x")[-1])
+    assert tokenizer.begins_with_prefix(reply) == kept
+    expected = "Hello there" if kept else " Hello there"
+    assert text_of_reply(tokenizer, "a", reply, "aHello there") == expected
+    assert text_of_reply(tokenizer, "a", reply, "a Hello there") == " Hello there"
+    assert text_of_reply(tokenizer, "a", reply, "bHello there") == " Hello there"
+    assert not tokenizer.begins_with_prefix([])
 
 
 def test_an_interrupted_reply_is_kept(chats: dict[str, Chat]) -> None:

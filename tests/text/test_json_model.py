@@ -274,3 +274,70 @@ def test_a_pattern_that_tries_everything_is_stopped_in_the_sandbox(
     folder = make_json_folder("endless", json_documents["bytes"] | change)
     with Sandbox() as own, pytest.raises(ModelError, match=r"tokenizer\.json is damaged: "):
         Tokenizer.load(folder, own)
+
+
+def mutations(document: dict[str, Any], count: int, seed: int) -> list[bytes]:
+    """The document with bytes changed or its end cut off, most of them still JSON."""
+    raw = json.dumps(document).encode()
+    draw = random.Random(seed)
+    result = []
+    for _ in range(count):
+        mutated = bytearray(raw[: draw.choice((len(raw), len(raw), draw.randrange(len(raw))))])
+        for _ in range(draw.randint(0, 3)):
+            mutated[draw.randrange(len(mutated))] = draw.choice(b'0123456789abcxyz-"[]{}, \xff')
+        result.append(bytes(mutated))
+    return result
+
+
+def load_and_use(raw: bytes, folder: Path) -> None:
+    (folder / "tokenizer.json").write_bytes(raw)
+    try:
+        tokenizer = Tokenizer.load(folder)
+        for text in HARD_STRINGS[:12]:
+            ids = tokenizer.encode(text)
+            assert not set(ids) & tokenizer.control_ids
+            tokenizer.decode(ids)
+    except ModelError as error:
+        assert error.sentence.startswith("Cannot ")
+
+
+@pytest.mark.parametrize("kind", ["bytes", "metaspace", "unigram"])
+def test_a_mutated_file_is_refused_or_usable(
+    kind: str, json_documents: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    for raw in mutations(json_documents[kind], 60, seed=5):
+        load_and_use(raw, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_mutated_files_are_refused_or_usable(
+    kind: str, json_documents: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    for raw in mutations(json_documents[kind], 2000, seed=6):
+        load_and_use(raw, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_vocabulary_of_a_quarter_of_a_million_pieces_loads_in_the_sandbox_and_here(
+    json_documents: dict[str, dict[str, Any]], make_json_folder: Callable[..., Path]
+) -> None:
+    document = json.loads(json.dumps(json_documents["bytes"]))
+    model = document["model"]
+    vocab, merges = model["vocab"], model["merges"]
+    draw, pieces = random.Random(8), list(vocab)
+    while len(pieces) < 250_000:
+        pair = draw.choice(pieces[:20_000]), draw.choice(pieces[:20_000])
+        piece = "".join(pair)
+        if piece not in vocab and len(piece) < 16:
+            vocab[piece] = len(pieces)
+            pieces.append(piece)
+            merges.append(list(pair))
+    for number, token in enumerate(document["added_tokens"]):
+        token["id"] = len(pieces) + number
+    folder = make_json_folder("large", document)
+    with Sandbox() as own:
+        tokenizer = Tokenizer.load(folder, own)
+    library = tokenizers.Tokenizer.from_str(json.dumps(document))
+    for text in rendered_texts(document, 100):
+        assert tokenizer.encode_rendered(text) == library.encode(text).ids, ascii(text)

@@ -79,6 +79,17 @@ def test_templates_render_as_transformers_renders_them(sandbox: Sandbox) -> None
         ("{% set _ = messages.append(1) %}", "unsafe"),
         ("{% set _ = messages[0].update(role='x') %}", "unsafe"),
         ("{{ messages[5].content.x }}", "no element 5"),
+        ("{% set messages[0].role = 'x' %}", "end of statement block"),
+        ("{% for c in messages.__iter__() %}{% endfor %}", "unsafe"),
+        ("{{ self.__init__.__globals__ }}", "unsafe"),
+        ("{{ namespace.__init__.__globals__ }}", "unsafe"),
+        ("{{ joiner.__init__.__globals__['sys'] }}", "unsafe|undefined"),
+        ("{{ dict.mro() }}", "unsafe"),
+        ("{{ (messages|map(attribute='__class__')|list)[0].mro() }}", "unsafe|undefined"),
+        ("{{ '{x.__class__.__mro__}'.format_map({'x': 1}) }}", "unsafe"),
+        ("{{ raise_exception(7) }}", "7"),
+        ("{{ 'a' + 1 }}", "concatenate"),
+        ("{{ missing.x }}", "'missing' is undefined"),
         ("{{ raise_exception('System role is not supported') }}", "System role is not supported"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{% for %}", "end of statement"),
@@ -102,6 +113,11 @@ def test_a_template_that_breaks_a_rule_is_refused(
         "{{ 'a'.center(3000000000)|length }}",
         "{{ '{:>3000000000}'.format(1)|length }}",
         "{% set n = namespace(s='a') %}{% for i in range(64) %}{% set n.s = n.s*2 %}{% endfor %}",
+        "{% set n = namespace(s=[1]) %}{% for i in range(64) %}{% set n.s = n.s*2 %}{% endfor %}",
+        "{{ 'a' | center(3000000000) | length }}",
+        "{{ 'a'.ljust(3000000000) ~ 'a'.zfill(3000000000) }}",
+        "{{ ('a' * 1000000).replace('a', 'b' * 1000000) | length }}",
+        "{{ 'a' | indent(3000000000, true) | length }}",
     ],
 )
 def test_a_template_cannot_take_much_memory(template: str, sandbox: Sandbox) -> None:
@@ -116,6 +132,11 @@ def test_a_template_cannot_take_much_memory(template: str, sandbox: Sandbox) -> 
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
         "{% if 1 %}" * 3000 + "{% endif %}" * 3000,
+        "{{ " + "[" * 5000 + "]" * 5000 + " }}",
+        "{{ " + "-" * 20000 + "1 }}",
+        "{{ 1" + " ~ (1" * 3000 + ")" * 3000 + " }}",
+        "{% macro f(n) %}{{ caller() }}{% call f(n) %}x{% endcall %}{% endmacro %}"
+        "{% call f(1) %}x{% endcall %}",
     ],
 )
 def test_a_deep_template_is_an_error_and_no_crash(template: str, sandbox: Sandbox) -> None:
@@ -127,7 +148,18 @@ def test_a_deep_template_is_an_error_and_no_crash(template: str, sandbox: Sandbo
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
-def test_a_template_without_end_is_killed(fresh: Sandbox) -> None:
+def test_a_template_of_many_lines_is_rendered(sandbox: Sandbox) -> None:
+    assert render(sandbox, "x\n" * 100_000) == "x\n" * 99_999 + "x"
+
+
+def test_a_template_sees_nothing_of_the_process(sandbox: Sandbox) -> None:
+    names = ("canary", "os", "sys", "open", "__builtins__", "json", "environment", "config")
+    source = "".join(f"{{{{ {name} is defined }}}} " for name in names)
+    assert render(sandbox, source) == "False " * len(names)
+
+
+def test_a_template_without_end_is_killed(fresh: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvchat.text.sandbox.SECOND_CHANCE_SECONDS", 0.2)
     render(fresh, "x")
     fresh._first_seconds = 0.2
     with pytest.raises(SandboxFailed, match="time limit"):
@@ -140,6 +172,16 @@ def test_a_template_that_worked_before_gets_a_second_chance(fresh: Sandbox) -> N
     assert render(fresh, "x") == "x"
     fresh._next_seconds = 0.0
     assert render(fresh, "x") == "x"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a process that can be stopped")
+def test_a_template_that_never_got_the_processor_gets_a_second_chance() -> None:
+    with Sandbox(first_seconds=20.0) as own:
+        render(own, "x")
+        own._first_seconds = 0.2
+        assert own._process is not None
+        os.kill(own._process.pid, signal.SIGSTOP)
+        assert render(own, "{{ 1 + 1 }}") == "2"
 
 
 @pytest.mark.slow
