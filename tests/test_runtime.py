@@ -11,6 +11,7 @@ import pytest
 
 from kvchat.errors import DataDirInUse, EngineStopped, InvalidArgument, ModelError
 from kvchat.kv.spec import KV_DTYPES
+from kvchat.native.build_folder import BuildFolder
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
@@ -269,3 +270,27 @@ def test_int8_keys_and_values_hold_more_tokens_in_the_same_room(tiny_model: Path
 def test_an_unknown_type_of_keys_and_values_is_refused_at_once(tiny_model: Path) -> None:
     with pytest.raises(InvalidArgument, match="auto or int8"):
         ChatRuntime(tiny_model, save=False, kv_dtype="int4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_kernels_change_no_word_of_rounded_weights(
+    tiny_model: Path,
+    weights: str,
+    kernel_folder: BuildFolder,
+    kernel_library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kvchat.native.kernels.build_folder", lambda: kernel_folder)
+    answers: dict[str, list[str]] = {}
+    for kernel in ("torch", "auto"):
+        with ChatRuntime(
+            tiny_model, save=False, threads=1, pool_bytes=4 << 20, weights=weights, kernel=kernel
+        ) as runtime:
+            chats = [runtime.new_session(system=f"You are number {index}.") for index in range(5)]
+            replies = runtime.broadcast(chats, "Tell me a long story.", GREEDY)
+            answers[kernel] = [reply.wait(60).text for reply in replies]
+            status = runtime.status()
+            assert status.weights == weights
+            assert status.kernel == ("native" if kernel == "auto" else "torch")
+            assert status.loaded_part == 1.0
+    assert answers["torch"] == answers["auto"]

@@ -16,6 +16,7 @@ from kvchat.model.integer_product import CUDA_MULTIPLE, MAX_SIZE
 from kvchat.model.linear import Float32Linear
 from kvchat.model.packed_linear import PackedLinear
 from kvchat.model.transformer import Transformer
+from kvchat.native.float_linear import FloatLinearFunction
 from kvchat.native.int_linear import IntLinearFunctions
 from kvchat.native.kernels import Kernels
 
@@ -93,11 +94,13 @@ class WeightIntake:
         """Let what stayed in float choose its products; all weights are in their places."""
         if self._device != "cpu" or self._dtype != torch.float32:
             return
+        function = None if self._kernels is None else FloatLinearFunction(self._kernels)
         for name, module in list(self._model.named_modules()):
             if type(module) is nn.Linear:
-                self._model.set_submodule(name, Float32Linear(module.weight, module.bias))
+                layer = Float32Linear(module.weight, module.bias, function)
+                self._model.set_submodule(name, layer)
         if self._model.lm_head is None:
-            self._model.lm_head = Float32Linear(self._model.embed_tokens.weight, None)
+            self._model.lm_head = Float32Linear(self._model.embed_tokens.weight, None, function)
 
     def _rounded(self, name: str, weight: Tensor, bias: nn.Parameter | None) -> nn.Module | None:
         """Return the layer of a matrix; None if it stays in float.

@@ -13,6 +13,8 @@ from kvchat.model import linear
 from kvchat.model.int4_linear import Int4Linear, Int4Weights
 from kvchat.model.int8_linear import Int8Linear, Int8Weights
 from kvchat.model.linear import Float32Linear, is_quicker_doubled, weights_come_first
+from kvchat.native.float_linear import FloatLinearFunction
+from kvchat.native.kernels import Kernels
 
 
 def int8(weight: Tensor, bias: nn.Parameter | None = None) -> Int8Linear:
@@ -154,8 +156,36 @@ def test_float32_gives_one_product_in_either_order(
     torch.testing.assert_close(found.double(), exact.detach(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 15), (30, 16), (50, 100), (700, 600)])
+def test_the_native_product_of_a_row_is_the_same_alone_and_in_a_batch(
+    shape: tuple[int, int], num_threads: int, kernels: Kernels
+) -> None:
+    before = kernels.num_threads
+    kernels.set_threads(num_threads)
+    weight, bias = random(*shape), nn.Parameter(random(shape[0], seed=2), requires_grad=False)
+    layer = Float32Linear(weight, bias, FloatLinearFunction(kernels))
+    rows = random(16, shape[1], seed=1)
+    exact = rows.double() @ weight.double().t() + bias
+    alone = torch.cat([layer(rows[index : index + 1]) for index in range(16)])
+    torch.testing.assert_close(alone.double(), exact, atol=1e-4, rtol=1e-5)
+    for num_rows in (0, 2, 3, 5, 7, 8, 9, 11, 16):
+        assert torch.equal(layer(rows[:num_rows]), alone[:num_rows])
+    wide = random(4, 3 * shape[1], seed=3)
+    middle = wide[:, shape[1] : 2 * shape[1]]
+    assert torch.equal(layer(middle), layer(middle.contiguous()))
+    kernels.set_threads(before)
+
+
+def test_many_rows_and_turned_ones_take_the_library(kernels: Kernels) -> None:
+    layer = Float32Linear(random(30, 20), None, FloatLinearFunction(kernels))
+    for rows in (random(17, 20), random(20, 3).t()):
+        exact = rows.double() @ layer.weight.double().t()
+        torch.testing.assert_close(layer(rows).double(), exact, atol=1e-5, rtol=1e-5)
+
+
 def test_the_order_depends_on_processor_shape_and_rows_alone() -> None:
-    big, small = torch.Size((5632, 2048)), torch.Size((3072, 768))
+    big, small = (5632, 2048), (3072, 768)
     assert weights_come_first(8, big, "GenuineIntel")
     assert not weights_come_first(8, small, "GenuineIntel")
     assert not weights_come_first(8, big, "AuthenticAMD")
@@ -178,7 +208,7 @@ def test_one_row_doubled_gives_the_product_of_one(
 
 
 def test_only_one_row_of_few_columns_on_one_thread_is_doubled() -> None:
-    few, many = torch.Size((2048, 768)), torch.Size((768, 2048))
+    few, many = (2048, 768), (768, 2048)
     assert is_quicker_doubled(1, few, "AuthenticAMD", 1)
     assert not is_quicker_doubled(1, many, "AuthenticAMD", 1)
     assert not is_quicker_doubled(1, few, "AuthenticAMD", 2)
