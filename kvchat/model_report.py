@@ -21,6 +21,7 @@ from kvchat.model.folder import (
     ModelFolder,
     cannot_load,
     check_folder,
+    check_text_files,
     read_object,
     weight_files,
 )
@@ -29,6 +30,8 @@ from kvchat.text.tokenizer import Tokenizer
 from kvchat.text.tokenizer_files import (
     MAX_CONFIG_BYTES,
     MAX_TOKENIZER_JSON_BYTES,
+    TokenizerFiles,
+    read_eos_ids,
     read_template,
 )
 from kvchat.text.tokenizer_json import TokenizerJson
@@ -122,8 +125,9 @@ def inspect_model(path: Path) -> ModelReport:
         _compare_sizes(report)
     if config is not None:
         _describe_fits(report, config)
-    report.tokenizer = report_of(report, lambda: tokenizer_kind(path))
-    _describe_template(report)
+    if _passes(report, lambda: check_text_files(path)):
+        report.tokenizer = report_of(report, lambda: tokenizer_kind(path))
+        _describe_template(report)
     if report.is_usable:
         _open_folder(report)
     return report
@@ -151,6 +155,16 @@ def report_of(report: ModelReport, part: Callable[[], Found]) -> Found | None:
         return None
 
 
+def _passes(report: ModelReport, check: Callable[[], None]) -> bool:
+    """Say whether a check finds nothing; what it finds becomes a sentence of the report."""
+
+    def done() -> bool:
+        check()
+        return True
+
+    return report_of(report, done) is not None
+
+
 def tokenizer_kind(path: Path) -> str:
     """Return which tokenizer a folder has, in a few words.
 
@@ -166,9 +180,11 @@ def tokenizer_kind(path: Path) -> str:
             if not os.path.lexists(path / "tokenizer.json"):
                 raise ModelError(f"tokenizer.model is damaged: {error}.") from error
         else:
+            TokenizerFiles.read(path)
             return f"SentencePiece, tokenizer.model, {len(proto.pieces)} pieces"
     raw = read_regular(path / "tokenizer.json", MAX_TOKENIZER_JSON_BYTES)
     document = TokenizerJson.parse(raw, path)
+    TokenizerFiles.read(path, document.added_tokens or [])
     kind = "byte-level" if document.is_byte_level else "SentencePiece-style"
     return f"{kind}, tokenizer.json, {len(document.ids)} pieces"
 
@@ -291,3 +307,4 @@ def _open_folder(report: ModelReport) -> None:
     if folder is not None:
         report.name = folder.name
         report.warnings += folder.warnings
+        report_of(report, lambda: read_eos_ids(report.path))

@@ -94,9 +94,7 @@ class ModelFolder:
                 warnings.append(f"config.json: unknown fields ignored: {', '.join(unknown)}.")
             generation = _generation_defaults(path, document, config, warnings)
             weights = weight_files(path)
-            for name in _TOKENIZER_FILES:
-                if os.path.lexists(path / name):
-                    _check_file(path, name)
+            check_text_files(path)
         return cls(path, config, generation, weights, tuple(warnings))
 
     @property
@@ -206,6 +204,17 @@ def read_object(path: Path, name: str, max_bytes: int = MAX_CONFIG_BYTES) -> dic
     if not isinstance(document, dict):
         raise ModelError(f"{name} is damaged: it is not a JSON object.")
     return document
+
+
+def check_text_files(folder: Path) -> None:
+    """Raise ModelError unless the files about text, those that are there, are files of the folder.
+
+    Whoever reads them afterwards follows links.
+    """
+    configs = ("config.json", "generation_config.json", "tokenizer_config.json")
+    for name in (*_TOKENIZER_FILES, *configs, "chat_template.jinja"):
+        if os.path.lexists(folder / name):
+            _check_file(folder, name)
 
 
 def _check_file(folder: Path, name: str) -> Path:
