@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.corpus.hostile_folders import HARMLESS, HOSTILE, HostileFolder
-from tests.text.conftest import _train
+from tests.text.conftest import train_sentencepiece
 
 ROOT = Path(__file__).parents[2]
 MAX_SECONDS = 2.0
@@ -72,7 +72,7 @@ class Child:
 
 @pytest.fixture(scope="module")
 def tokenizer_model() -> bytes:
-    return _train()
+    return train_sentencepiece()
 
 
 @pytest.fixture(scope="module")
