@@ -31,7 +31,12 @@ class JsonModel:
 
     def __init__(self, document: TokenizerJson, files: TokenizerFiles) -> None:
         self._folder = files.folder
-        self._document = document
+        self._document: TokenizerJson | None = document  # dropped when the library has it
+        self._is_byte_level = document.is_byte_level
+        self._ids = document.ids
+        self._settings = {
+            blank: document.settings(blank) for blank in Blank if document.has_variant(blank)
+        }
         self._protected: frozenset[int] = frozenset()
         self._library: LibraryTokenizer
         self.pieces = document.pieces
@@ -55,12 +60,14 @@ class JsonModel:
 
     def piece_id(self, content: str) -> int | None:
         """Return the id of the piece that is exactly this text, or None."""
-        return self._document.ids.get(content)
+        return self._ids.get(content)
 
     def protect(self, ids: Collection[int]) -> None:
         """Learn which ids no text becomes, and load the model; raises ValueError."""
         self._protected = frozenset(ids)
+        assert self._document is not None, "protect is called once"
         self._library = _load(self._document.without_added_tokens(self._protected))
+        self._document = None
 
     def encode(self, text: str, place: Place, *, safe: bool) -> list[int]:
         """Return the ids of a run of text; none of them is protected, `safe` or not.
@@ -85,7 +92,7 @@ class JsonModel:
     def entries(self, *, raw: bool) -> list[str | bytes]:
         """Return what each id gives: bytes, or text in which U+2581 is a blank."""
         entries: list[str | bytes]
-        if self._document.is_byte_level:
+        if self._is_byte_level:
             entries = [_bytes_of(piece) for piece in self.pieces]
         else:
             entries = [
@@ -125,9 +132,10 @@ class JsonModel:
         ) from None
 
     def _variant(self, blank: Blank) -> "LibraryTokenizer":
-        if not self._document.has_variant(blank):
+        settings = self._settings.get(blank)
+        if settings is None:  # it would be no other
             return self._library
-        variant = _load(self._document.settings(blank))
+        variant = _load(settings)
         variant.model = self._library.model  # shared, not copied
         return variant
 
@@ -148,9 +156,7 @@ def _load(document: str) -> "LibraryTokenizer":
     from tokenizers import Tokenizer as LibraryTokenizer
 
     try:
-        library = LibraryTokenizer.from_str(document)
-        library.encode_special_tokens = True
-        return library
+        return LibraryTokenizer.from_str(document)
     except Exception as error:  # the library raises plain Exception
         raise ValueError(f"the tokenizers library refuses it: {str(error)[:120]}") from None
     except BaseException as error:  # and where it panics, something that is no Exception

@@ -36,6 +36,7 @@ def test_a_token_that_the_text_ends_in_the_middle_of_is_not_found() -> None:
     tokens = (AddedToken(1, "<end>"), AddedToken(2, "<e"))
     assert cut("a<en", *tokens) == ["a", 2, "n"]
     assert cut("a<", *tokens) == ["a<"]
+    assert TokenCutter(tokens).cut("a<e")[-1].end == 3
 
 
 def test_thousands_of_tokens_are_found_like_a_few() -> None:

@@ -122,6 +122,18 @@ def test_it_is_rendered_as_transformers_renders_it(
             assert (ours, notice) == (theirs[0], None)
 
 
+@pytest.mark.parametrize("name", [n for n, one in PUBLISHED.items() if not one.is_sentencepiece])
+def test_its_ids_are_those_of_transformers(name: str, voices: Voices) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer, template = voices[name]
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer.folder / "tokenizer.json"))
+    for seed in range(8):
+        messages = conversation(1 + 2 * seed, seed=seed)
+        text = template.render(messages, add_generation_prompt=True, date=DATE)
+        assert template.encode(text) == theirs(text, add_special_tokens=False)["input_ids"]
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_what_ends_a_reply_is_found_where_the_template_writes_it(name: str, voices: Voices) -> None:
     tokenizer, template = voices[name]
