@@ -117,7 +117,9 @@ class PlainChat:
         sessions = self.runtime.sessions()
         for number, session in list(enumerate(sessions, 1))[-MAX_LISTED:]:
             here = ", this one" if session is self.session else ""
-            say(f"{number}. {session.title}, {session.num_messages} messages{here}")
+            count = session.num_messages
+            messages = "1 message" if count == 1 else f"{count} messages"
+            say(f"{number}. {session.title}, {messages}{here}")
 
     def _switch(self, args: str) -> None:
         sessions = self.runtime.sessions()

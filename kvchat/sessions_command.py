@@ -157,13 +157,19 @@ def _import(database: Database, options: argparse.Namespace) -> None:
         tag_index=max(tags, default=-1) + 1,
     )
     row = database.import_chat(session, chat.messages)
-    write(f"{row.id[:8]}  {len(chat.messages)} messages  {clean(row.title) or 'New chat'}\n")
+    messages = _counted(len(chat.messages), "message")
+    write(f"{row.id[:8]}  {messages}  {clean(row.title) or 'New chat'}\n")
 
 
 def _purge(database: Database, options: argparse.Namespace) -> None:
     rows = database.list_sessions(deleted=True)
     if rows and not options.yes:
-        count = "1 deleted chat" if len(rows) == 1 else f"{len(rows)} deleted chats"
+        count = _counted(len(rows), "deleted chat")
         raise InvalidArgument(f"This erases {count} for ever; say kvchat sessions purge --yes.")
     purged = database.purge()
-    write(f"Erased {purged.num_sessions} chats with {purged.num_messages} messages.\n")
+    messages = _counted(purged.num_messages, "message")
+    write(f"Erased {_counted(purged.num_sessions, 'chat')} with {messages}.\n")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

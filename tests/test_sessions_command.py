@@ -52,7 +52,7 @@ def test_a_chat_goes_to_the_trash_and_is_purged_only_when_asked_for(
     assert run(data, "purge") == 2
     assert "This erases 1 deleted chat for ever" in capsys.readouterr().err
     assert run(data, "purge", "--yes") == 0
-    assert capsys.readouterr().out == "Erased 1 chats with 2 messages.\n"
+    assert capsys.readouterr().out == "Erased 1 chat with 2 messages.\n"
     assert run(data, "rm", "cooking") == 66
 
 

@@ -40,6 +40,7 @@ def back(chat: "ChatScreen", _args: str) -> None:
     elif chat.pressed_again("escape", ESCAPE_SECONDS):
         if chat.prompt.text:
             clear_prompt(chat)
+            chat.notice("Cleared; up brings it back.")
         else:
             rewind(chat, "")
     else:
@@ -69,6 +70,7 @@ def interrupt(chat: "ChatScreen", _args: str) -> None:
         chat.clear_selection()
     elif chat.prompt.text:
         clear_prompt(chat)
+        chat.notice("Cleared; up brings it back.")
     elif chat.view is not None and chat.view.is_running:
         stop(chat, "")
     elif chat.pressed_again("ctrl+c", QUIT_SECONDS):

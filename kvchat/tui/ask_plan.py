@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 
 if TYPE_CHECKING:
     from kvchat.kv.pool_view import PoolView
@@ -28,11 +28,11 @@ class AskPlan:
     @property
     def sentence(self) -> str:
         """The plan in words."""
-        parts = [f"about {_counted(self.num_new_blocks, 'block')} to add"]
+        parts = [f"about {count_of(self.num_new_blocks, 'block')} to add"]
         if self.num_waiting:
             parts.append(f"{self.num_waiting} will wait for room")
         if self.num_shared_blocks:
-            blocks = _counted(self.num_shared_blocks, "block")
+            blocks = count_of(self.num_shared_blocks, "block")
             parts.append(f"{blocks} ({token_count(self.num_shared_tokens)} tok) shared")
         return ", ".join(parts)
 
@@ -70,7 +70,3 @@ def own_blocks(view: "PoolView | None") -> dict[str, int]:
         each.session_id: sum(block >= 0 and counts[block] == 1 for block in each.table)
         for each in view.sequences
     }
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"

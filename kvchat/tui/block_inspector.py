@@ -11,7 +11,7 @@ from kvchat.tui.block_place import BlockPlace, holders, sequence_of
 from kvchat.tui.block_rows import SessionRow
 from kvchat.tui.blocks_state import BlocksState, PoolPicture
 from kvchat.tui.cells import Line, shorten
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.pool_figures import CACHED, FREE, HELD, SHARED, byte_size
 from kvchat.tui.safe import safe_line
@@ -178,7 +178,7 @@ def _rewind_words(
     else:
         size = byte_size(cost.num_dropped * picture.view.block_bytes)
         verb = "becomes" if cost.num_dropped == 1 else "become"
-        words = f"{_blocks(cost.num_dropped)} ({size}) {verb} cached"
+        words = f"{count_of(cost.num_dropped, 'block')} ({size}) {verb} cached"
         if cost.num_staying:
             tags = ", ".join(_tags(picture, cost.stay_with))
             words += f"; {cost.num_staying} stay with {tags}"
@@ -186,9 +186,9 @@ def _rewind_words(
     if said is not None and state.plan is not None:
         from_disk, again = state.plan  # the engine knows what is cached and saved
     if from_disk:
-        words += f"; {token_count(from_disk)} tokens from disk"
+        words += f"; {count_of(from_disk, 'token')} from disk"
     if again > 1:
-        words += f"; re-reads {token_count(again)} tokens{_seconds(again, row)}"
+        words += f"; re-reads {count_of(again, 'token')}{_seconds(again, row)}"
     return f"to token {token_count(num_tokens)}: {words}" if said is not None else words
 
 
@@ -204,9 +204,9 @@ def _fork_words(
         again = cost.num_reread - from_disk
         words = "0 blocks now"
         if from_disk:
-            words += f"; {token_count(from_disk)} tokens from disk"
+            words += f"; {count_of(from_disk, 'token')} from disk"
         if again > 1:
-            words += f"; re-reads up to {token_count(again)} tokens{_seconds(again, row)}"
+            words += f"; re-reads up to {count_of(again, 'token')}{_seconds(again, row)}"
         return words
     if cost.is_copy:
         return "0 blocks now; the first new token copies 1 block"
@@ -220,9 +220,9 @@ def _return_words(
     if cost is None:
         sequence = sequence_of(picture.view, place.session_id)
         resident = sequence.length if sequence is not None else 0
-        parts = [f"{token_count(resident)} tokens in the pool"]
+        parts = [f"{count_of(resident, 'token')} in the pool"]
     else:
-        parts = [f"{token_count(cost.num_resident_tokens)} tokens in the pool"]
+        parts = [f"{count_of(cost.num_resident_tokens, 'token')} in the pool"]
         if cost.num_disk_tokens:
             parts.append(f"{token_count(cost.num_disk_tokens)} on disk")
         if cost.num_prefill_tokens > 1:  # the last one of a reply is always computed anew
@@ -231,17 +231,13 @@ def _return_words(
     words = ", ".join(parts)
     if frees:
         size = byte_size(frees * picture.view.block_bytes)
-        words += f"; U frees {_blocks(frees)} ({size})"
+        words += f"; U frees {count_of(frees, 'block')} ({size})"
         words += f", {stays} stay" if stays else ""
     return words
 
 
 def _seconds(num_tokens: int, row: SessionRow) -> str:
     return f", ~{num_tokens / row.prefill_speed:.1f} s" if row.prefill_speed else ""
-
-
-def _blocks(count: int) -> str:
-    return "1 block" if count == 1 else f"{count} blocks"
 
 
 def _tags(picture: PoolPicture, session_ids: "list[str] | tuple[str, ...]") -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvchat.clean_text import clean
 from kvchat.errors import KVChatError
+from kvchat.tui.figures import count_of
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
@@ -38,7 +39,7 @@ async def copy_text(app: "KVChatApp", text: str) -> str:
     A terminal does not answer, so there we only say that the text was sent.
     """
     text = clean(text)
-    count = f"{len(text)} characters"
+    count = count_of(len(text), "character")
     for program in [] if app.is_headless else _programs():
         if await _run(program, text):
             return f"Copied {count} with {program[0]}."

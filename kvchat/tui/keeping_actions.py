@@ -159,9 +159,9 @@ def load(chat: "ChatScreen", _args: str) -> None:
 def close(chat: "ChatScreen", _args: str) -> None:
     """Put the session aside until the next start; its text stays, and /undo brings it back."""
     view = shown_view(chat)
-    title = shorten(title_of(view.session), 40)
+    title = shorten(title_of(view.session), 24)
     chat.trash.put_aside(view)
-    chat.notice(f"Closed “{title}” until the next start; /undo brings it back now.", seconds=8)
+    chat.notice(f"Closed “{title}” until the next start; /undo brings it back.", seconds=8)
 
 
 def purge(chat: "ChatScreen", _args: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.message_lines import Reach
 
@@ -47,8 +47,10 @@ class ModelReach:
     @property
     def rule(self) -> str:
         """The sentence below the last message that is not seen."""
-        count = token_count(self.num_dropped)
-        return f"{count} tokens above are no longer seen, /window off re-reads them"
+        is_one = self.num_dropped == 1
+        verb, them = ("is", "it") if is_one else ("are", "them")
+        above = f"{count_of(self.num_dropped, 'token')} above {verb} no longer seen"
+        return f"{above}, /window off re-reads {them}"
 
 
 def reach_of(session: "Session") -> ModelReach:
@@ -108,7 +110,7 @@ def context_lines(session: "Session", status: "RuntimeStatus", glyphs: Glyphs) -
         bar += glyph * max(cells, 1 if count else 0)
     lines = [f"  {bar[:BAR_CELLS]}", ""]
     lines += [f"  {sign} {token_count(count):>9} tokens  {words}" for sign, words, count in shares]
-    lines += ["", f"  This chat has {token_count(reach.num_tokens)} tokens in all."]
+    lines += ["", f"  This chat has {count_of(reach.num_tokens, 'token')} in all."]
     if session.window is None:
         lines.append(f"  The model sees all of it, up to {token_count(status.context_tokens)}.")
         lines.append("  /window 1024 would let it see the first and the last ones only.")

@@ -2,6 +2,7 @@
 
 from kvchat.tui.blocks_state import PoolPicture
 from kvchat.tui.cells import Line, fit
+from kvchat.tui.figures import count_of
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.pool_figures import PoolFigures, byte_size
 
@@ -32,7 +33,7 @@ def table_lines(
 def total_lines(figures: PoolFigures, glyphs: Glyphs) -> list[Line]:
     """Return the sums, in blocks of this layer group and in bytes of all."""
     in_tables = figures.num_rows - figures.num_saved
-    first = f" {figures.num_rows} rows {glyphs.minus} {figures.num_saved} shared"
+    first = f" {count_of(figures.num_rows, 'row')} {glyphs.minus} {figures.num_saved} shared"
     if figures.num_held:
         first += f" + {figures.num_held} held = {figures.num_used} used"
     else:

@@ -117,7 +117,8 @@ def delete(chat: "ChatScreen", _args: str) -> None:
     if not count:
         answered(True)
         return
-    question = f"Delete “{title}” with its {count} messages?"
+    its = "its one message" if count == 1 else f"its {count} messages"
+    question = f"Delete “{title}” with {its}?"
     chat.app.push_screen(Confirm(question, "delete"), answered)
 
 
@@ -125,8 +126,10 @@ def undo(chat: "ChatScreen", _args: str) -> None:
     """Take back the last delete, else the last move of the tip."""
     if chat.trash.restore():
         return
-    done = undo_move(chat, shown_view(chat))
-    chat.notice("Undone." if done else "Nothing to undo.")
+    if undo_move(chat, shown_view(chat)):
+        chat.notice("Undone.")
+    elif not chat.trash.restore(is_late=True):
+        chat.notice("Nothing to undo.")
 
 
 def undo_move(chat: "ChatScreen", view: SessionView) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kvchat.tui.chat_state import SessionView, mark_of, title_of
 from kvchat.tui.conversation import waiting_words
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.safe import safe_line
 from kvchat.tui.themes import NUM_HUES
@@ -24,7 +24,7 @@ def session_line(
     origin = views.get(session.origin or "")
     figures = [f"{glyphs.branch} {origin.session.tag}"] if origin is not None else []
     if not view.entries and session.reply is None:  # its figures would read it from the store
-        figures.append(f"{session.num_messages} messages")
+        figures.append(count_of(session.num_messages, "message"))
     else:
         stats = session.stats()
         figures.append(f"{token_count(stats.num_tokens)} tok")

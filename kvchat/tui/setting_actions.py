@@ -10,7 +10,7 @@ from kvchat.settings_file import create_settings_file
 from kvchat.tui.attachments import read_attachment
 from kvchat.tui.background import run_in_background
 from kvchat.tui.external_editor import edit_file
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import Confirm
 from kvchat.tui.screens.help import Help
@@ -61,7 +61,7 @@ def apply_settings(session: "Session", wanted: SessionSettings) -> None:
 def cost_words(session: "Session") -> str:
     """Return what reading the whole chat again takes, in tokens and, where known, seconds."""
     stats = session.stats()
-    words = f"The next message reads this chat again: {token_count(stats.num_tokens)} tokens"
+    words = f"The next message reads this chat again: {count_of(stats.num_tokens, 'token')}"
     speed = stats.prefill_tokens_per_second
     return f"{words}, about {stats.num_tokens / speed:.1f} s." if speed else f"{words}."
 

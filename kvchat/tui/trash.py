@@ -64,18 +64,25 @@ class Trash:
         with suppress(KVChatError):  # it is gone already
             session.delete()
 
-    def restore(self) -> bool:
-        """Bring the session back that went last; False if there is none any more."""
+    def restore(self, *, is_late: bool = False) -> bool:
+        """Bring the session back that went last; False if there is none any more.
+
+        `is_late` means one that was closed, however long ago: nothing else is left to undo.
+        """
         chat = self._chat
+        if chat.app.runtime is None:
+            return False
         now = chat.app.clock()
-        while self._gone:
-            session_id, deadline = self._gone.popitem()
-            if deadline <= now or chat.app.runtime is None:
+        for session_id in reversed(self._gone):
+            is_closed = session_id not in chat.state.deleted
+            if self._gone[session_id] <= now and not (is_late and is_closed):
                 continue
-            if chat.state.deleted.pop(session_id, None) is not None:
-                chat.app.clear_notifications()  # among them the offer that was just taken
-            else:
+            del self._gone[session_id]
+            if is_closed:
                 chat.view_of(chat.app.runtime.open_session(session_id))
+            else:
+                del chat.state.deleted[session_id]
+                chat.app.clear_notifications()  # among them the offer that was just taken
             chat.show_session(chat.state.views[session_id])
             chat.notice("The session is back.")
             return True
@@ -87,6 +94,7 @@ class Trash:
         for session_id, deadline in list(state.deleted.items()):
             if deadline <= now:
                 del state.deleted[session_id]
+                self._gone.pop(session_id, None)
                 view = state.views.pop(session_id, None)
                 if view is not None:
                     with suppress(KVChatError):  # it is gone already

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
+from textual.events import Click
 
 from kvchat.engine.sequence import ResumeCost
 from kvchat.settings import Settings
@@ -572,3 +573,16 @@ async def test_the_time_view_says_how_long_a_step_takes(opened: Any, settle: Set
         await pilot.press("escape")
         await say(pilot, "/stats")
         await wait_for_text(pilot, "step p50: 12.4 ms")
+
+
+async def test_a_click_on_the_panel_points_at_a_block_where_no_motion_is_reported(
+    opened: Any, settle: Settle
+) -> None:
+    async with opened(keys="") as pilot:
+        await settle(pilot)
+        dock = pilot.app.chat.dock
+        await pilot.press("escape")
+        dock.on_click(Click(dock, 2, 1, 0, 0, 1, shift=False, meta=False, ctrl=False))
+        text = await settle(pilot)
+
+    assert "A #2/6 · block 0001" in text

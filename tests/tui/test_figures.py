@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kvchat.tui.figures import _bytes_line, _field_lines
+from kvchat.tui.figures import _bytes_line, _field_lines, count_of
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,9 @@ def test_the_bytes_of_the_pool_add_up_to_the_byte(make_runtime: Any) -> None:
     runtime.shrink(session, 8)
     line = _bytes_line(runtime._pool_view())
     assert line == "  131 072 used + 65 536 cached + 327 680 free = 524 288 bytes"
+
+
+def test_one_of_a_thing_is_not_many() -> None:
+    assert count_of(1, "row") == "1 row"
+    assert count_of(0, "token") == "0 tokens"
+    assert count_of(3_290, "token") == "3 290 tokens"

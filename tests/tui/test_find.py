@@ -217,3 +217,43 @@ async def test_nothing_found_is_said(make_app: Make, make_runtime: Make) -> None
         await two_chats(pilot, runtime)
         await say(pilot, "/search nowhere")
         await wait_for_text(pilot, "No chat says that.")
+
+
+async def test_a_click_into_the_prompt_ends_a_search_and_takes_its_line_away(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime(["some answer"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "go")
+        runtime.finish_all()
+        await wait_for_text(pilot, "some answer")
+        await pilot.press("ctrl+f", *"some")
+        await wait_for_text(pilot, " find some", "1/1")
+        await pilot.click("#prompt")
+        await wait_until(pilot, lambda: app.chat.prompt.has_focus)
+        await pilot.press(*"typed")
+        text = await wait_for_text(pilot, "typed")
+
+        assert " find some" not in text and "1/1" not in text
+        assert not app.chat.find.is_active
+
+
+async def test_a_click_into_the_prompt_leaves_the_message_cursor(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime(["some answer"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "go")
+        runtime.finish_all()
+        await wait_for_text(pilot, "some answer")
+        await pilot.press("alt+up")
+        await wait_for_text(pilot, "j k move")
+        await pilot.click("#prompt")
+        await wait_until(pilot, lambda: app.chat.transcript.cursor is None)
+        text = await wait_for_text(pilot, "^n new")
+
+    assert "j k move" not in text

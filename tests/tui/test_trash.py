@@ -41,3 +41,36 @@ async def test_after_ten_seconds_undo_means_the_chat_and_no_longer_the_close(
         await wait_for_text(pilot, "Undone.", "two")
 
     assert list(runtime.put_aside) == ["session-0"]
+
+
+async def test_a_chat_closed_long_ago_comes_back_when_nothing_else_is_left_to_undo(
+    make_app: Make, make_runtime: Make
+) -> None:
+    now = [100.0]
+    runtime = make_runtime(["x"])
+    app = make_app(runtime, clock=lambda: now[0])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "one")
+        runtime.finish_all()
+        await say(pilot, "/close")
+        now[0] += 3_600
+        await say(pilot, "/undo")
+        await wait_for_text(pilot, "The session is back.", "one")
+        await say(pilot, "/undo")
+        await wait_for_text(pilot, "Nothing to undo.")
+
+
+async def test_a_chat_deleted_long_ago_stays_deleted(make_app: Make, make_runtime: Make) -> None:
+    now = [100.0]
+    runtime = make_runtime(["x"])
+    app = make_app(runtime, clock=lambda: now[0])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "one")
+        runtime.finish_all()
+        await say(pilot, "/delete")
+        await pilot.press("enter")
+        now[0] += 3_600
+        await say(pilot, "/undo")
+        await wait_for_text(pilot, "Nothing to undo.")

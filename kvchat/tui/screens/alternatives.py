@@ -273,14 +273,14 @@ class AlternativesScreen(ViewScreen):
             count = count_of(self._num_to_read, "token")
             return ((f" reading {count}{self.app.glyphs.ellipsis}", "dim"),)
         if self._num_to_read:
-            count = token_count(self._num_to_read)
-            return ((f" not kept for this text: s reads {count} tokens to know them", "accent"),)
+            count = count_of(self._num_to_read, "token")
+            return ((f" not kept for this text: s reads {count} to know them", "accent"),)
         if not self.choices or self._message.role != "assistant":
             return ()
         choice = self.choices[self._choice]
-        kept = token_count(self._cursor)
+        kept = count_of(self._cursor, "token")
         quoted = self.app.glyphs.quoted(safe_line(choice.text))
-        words = f" take {quoted}: a new version, {kept} tokens kept, none re-read"
+        words = f" take {quoted}: a new version, {kept} kept, none re-read"
         return ((words, "dim"),)
 
     def body_lines(self, width: int, height: int) -> list[Line]:

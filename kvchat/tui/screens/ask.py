@@ -22,6 +22,7 @@ from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import Line, Span, fit, line_width, shorten
 from kvchat.tui.chat_state import SessionView, title_of
 from kvchat.tui.command import Where
+from kvchat.tui.figures import count_of
 from kvchat.tui.reply_feed import DRAIN_SECONDS
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.screens.view import ViewBody, ViewScreen
@@ -336,7 +337,7 @@ class AskScreen(ViewScreen):
         if not running:
             done = sum(branch.reply is not None for branch in self.branches)
             right = f"{done} done " if done else ""
-        left = f" Ask {count} branches"
+        left = f" Ask {count} {'branch' if count == 1 else 'branches'}"
         if self._question:
             left += f"  {self.app.glyphs.quoted(safe_line(self._question))}"
         room = width - len(right)
@@ -367,10 +368,11 @@ class AskScreen(ViewScreen):
 
     def _before_sending(self, width: int) -> list[Line]:
         title = shorten(safe_line(self._source.session.title), max(width - 40, 8))
+        answers = count_of(self._num_new, "answer")
         origin = self.app.glyphs.quoted(title)
         lines: list[Line] = [
             (),
-            ((f"   {self._num_new} answers to one question, each in a fork of {origin}.", ""),),
+            ((f"   {answers} to one question, each in a fork of {origin}.", ""),),
             (),
             (("   Enter sends it; each answer becomes a branch of its own.", "dim"),),
         ]

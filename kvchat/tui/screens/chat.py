@@ -331,10 +331,19 @@ class ChatScreen(Screen[None]):
 
     def leave_cursor(self) -> None:
         """Give the keys back to the prompt; marks of a search go as well."""
-        self.find.close()
-        self.transcript.set_cursor(None)
+        self._end_reading()
         self.prompt.focus()
+
+    def _end_reading(self) -> None:
+        self.find.close()
+        self.query_one(FindBar).display = False
+        self.transcript.set_cursor(None)
         self.draw_footer()
+
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        if self.focused is self.prompt:  # also by a click; an older event may still arrive
+            self._end_reading()
 
     def stand_on(self, message_id: str) -> None:
         """Put the message cursor on a message."""

@@ -8,7 +8,7 @@ from kvchat.errors import KVChatError
 from kvchat.tui.cells import Line, fit
 from kvchat.tui.chat_state import SessionView, mark_of
 from kvchat.tui.command import Where
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.view import ViewBody, ViewScreen
 from kvchat.tui.themes import NUM_HUES
@@ -162,10 +162,10 @@ class TreeScreen(ViewScreen):
 
     def head_line(self, width: int) -> Line:
         """Return what is shown of how much."""
-        count = token_count(len(self._tree.nodes))
+        count = count_of(len(self._tree.nodes), "message")
         shown = {"all": "all", "mine": "with a chat", "labelled": "named places"}[self._filter]
         marked = f", {len(self._marked)} marked" if self._marked else ""
-        right = f"{count} messages, {shown}{marked} "
+        right = f"{count}, {shown}{marked} "
         title = f" Tree  {safe_line(self._view.session.title)}"
         return ((fit(title, width - len(right), self.app.glyphs.ellipsis), "bold"), (right, "dim"))
 

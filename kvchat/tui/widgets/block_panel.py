@@ -284,13 +284,17 @@ class BlockPanel(LineWidget, can_focus=True):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Move the cursor to the block under the mouse."""
-        place, state = self._place_at(event.x, event.y), self._state
+        self._point(event.x, event.y)
+
+    def _point(self, x: int, y: int) -> None:
+        place, state = self._place_at(x, y), self._state
         if state is not None and place is not None and place != state.place:
             state.go_to(place)
             self.post_message(self.Moved())
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the text of a block at a double click."""
+        """Point at a block, also where no motion is reported; a double click goes to its text."""
+        self._point(event.x, event.y)
         if event.chain > 1 and self._place_at(event.x, event.y) is not None:
             self.post_message(self.Jumped())
 
