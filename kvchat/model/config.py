@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from kvchat.errors import ModelError
 from kvchat.kv.spec import KVCacheSpec, LayerSpec, RotarySpec
-from kvchat.model.config_fields import LARGEST_SIZES, MAX_POSITION, MAX_SCALE, FieldReader
+from kvchat.model.config_fields import LARGEST_SIZES, MAX_POSITION, FieldReader
 from kvchat.model.config_fields import shown as shown  # for sentences about other files, too
 from kvchat.model.experts_config import ExpertsConfig, read_experts
 from kvchat.model.families import FAMILIES, Activation, Family
@@ -18,18 +18,19 @@ from kvchat.model.foreign_fields import FOREIGN_MATHS, INERT_FIELDS, NOT_DECODER
 from kvchat.model.latent_config import LatentConfig, read_latent
 from kvchat.model.layer_windows import LayerWindows, read_layer_windows
 from kvchat.model.rope_fields import read_rope
-from kvchat.model.rope_scaling import RopeConfig, mscale, rotary_spec
+from kvchat.model.rope_scaling import RopeConfig, rotary_spec
+from kvchat.model.scale_fields import (
+    read_activation,
+    read_attention_scale,
+    read_embedding_scale,
+    read_logit_scale,
+    read_residual_scale,
+    read_soft_cap,
+)
 from kvchat.untrusted import JsonValue
 
 MAX_PARAMETERS = 1 << 40
 """No model larger than this is built: a damaged config must not allocate before it is found."""
-_ACTIVATIONS: Mapping[str, Activation] = {
-    "silu": "silu",
-    "swish": "silu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
 _READ_FIELDS = frozenset(LARGEST_SIZES) | {
     "model_type",
     "max_position_embeddings",
@@ -328,15 +329,15 @@ def _read(reader: FieldReader, family: Family) -> ModelConfig:
         mlp_bias=reader.flag("mlp_bias"),
         rope=rope,
         model_type=family.model_type,
-        activation=_activation(reader, family),
+        activation=read_activation(reader, family),
         windows=read_layer_windows(reader, family, num_layers),
         local_rope=local_rope,
-        attention_scale=_attention_scale(reader, family, latent, rope),
-        attention_soft_cap=_soft_cap(reader, family, "attn_logit_softcapping"),
-        logit_soft_cap=_soft_cap(reader, family, "final_logit_softcapping"),
-        embedding_scale=_embedding_scale(reader, family, hidden_size),
-        residual_scale=_residual_scale(reader, family, num_layers),
-        logit_scale=_logit_scale(reader, family, hidden_size),
+        attention_scale=read_attention_scale(reader, family, latent, rope),
+        attention_soft_cap=read_soft_cap(reader, family, "attn_logit_softcapping"),
+        logit_soft_cap=read_soft_cap(reader, family, "final_logit_softcapping"),
+        embedding_scale=read_embedding_scale(reader, family, hidden_size),
+        residual_scale=read_residual_scale(reader, family, num_layers),
+        logit_scale=read_logit_scale(reader, family, hidden_size),
         latent=latent,
         experts=experts,
     )
@@ -360,59 +361,3 @@ def _heads(reader: FieldReader, hidden_size: int, num_heads: int) -> tuple[int, 
     if head_dim % 2:
         raise ModelError(f"config.json: head_dim is {head_dim}, expected an even number.")
     return num_kv_heads, head_dim
-
-
-def _activation(reader: FieldReader, family: Family) -> Activation:
-    names = family.activation_fields
-    name = next((name for name in names if reader.document.get(name) is not None), names[-1])
-    found = reader.document.get(name)
-    if name not in reader.document:
-        found = next(reader.defaults[each] for each in names if each in reader.defaults)
-    known = {**_ACTIVATIONS, **family.activations}
-    if not isinstance(found, str) or found not in known:
-        raise ModelError(f"config.json: {name} {shown(found)} is not supported.")
-    return known[found]
-
-
-def _attention_scale(
-    reader: FieldReader, family: Family, latent: LatentConfig | None, rope: RopeConfig
-) -> float | None:
-    if "query_pre_attn_scalar" in family.honours:
-        return float(reader.number("query_pre_attn_scalar", 1e-6, MAX_SCALE) ** -0.5)
-    if "attention_multiplier" in family.honours:
-        return reader.number("attention_multiplier", 1e-6, MAX_SCALE)
-    if latent is not None:
-        temperature = mscale(rope.factor, rope.mscale_all_dim) if rope.mscale_all_dim else 1.0
-        return float(latent.query_dim**-0.5 * temperature**2)
-    return None
-
-
-def _soft_cap(reader: FieldReader, family: Family, name: str) -> float | None:
-    return reader.optional_number(name, 1e-3, MAX_SCALE) if name in family.honours else None
-
-
-def _embedding_scale(reader: FieldReader, family: Family, hidden_size: int) -> float:
-    if family.scales_embedding:
-        return float(hidden_size**0.5)
-    for name in ("embedding_multiplier", "scale_emb"):
-        if name in family.honours:
-            return reader.number(name, 1e-6, MAX_SCALE)
-    return 1.0
-
-
-def _residual_scale(reader: FieldReader, family: Family, num_layers: int) -> float:
-    if "residual_multiplier" in family.honours:
-        return reader.number("residual_multiplier", 1e-6, MAX_SCALE)
-    if "scale_depth" in family.honours:
-        depth = reader.optional_number("scale_depth", 1e-6, MAX_SCALE)
-        return 1.0 if depth is None else float(depth / num_layers**0.5)
-    return 1.0
-
-
-def _logit_scale(reader: FieldReader, family: Family, hidden_size: int) -> float:
-    if "logits_scaling" in family.honours:
-        return 1 / reader.number("logits_scaling", 1e-6, MAX_SCALE)
-    if "dim_model_base" in family.honours:
-        base = reader.optional_number("dim_model_base", 1, 1 << 16)
-        return 1.0 if base is None else base / hidden_size
-    return 1.0

@@ -220,6 +220,19 @@ def test_a_rewound_sequence_goes_on_with_other_tokens(case: Case) -> None:
     cache.check_integrity()
 
 
+def test_a_window_of_the_session_hides_the_same_from_every_cache(case: Case) -> None:
+    plain_cache, pages = NoCache(case.spec), paged(case)
+    expected = feed(case.model, plain_cache, plain_cache.open(window=20, sinks=8), case.token_ids)
+    sequence = pages.open(window=20, sinks=8)
+    found, start = [], 0
+    while start < NUM_TOKENS:
+        count = pages.chunk_limit(sequence, min(1 + start % 9, NUM_TOKENS - start))
+        found.append(feed(case.model, pages, sequence, case.token_ids[start : start + count]))
+        start += count
+    assert case.error(torch.cat(found), expected) <= 1e-4
+    assert case.error(expected, case.expected) > 5 * TOLERANCE or case.spec.layers[0].window
+
+
 def test_greedy_tokens_are_the_oracles(case: Case) -> None:
     expected = oracle_greedy(case, case.token_ids[10:30], 20)
     assert greedy(case.model, paged(case), case.token_ids[10:30], len(expected)) == expected

@@ -213,3 +213,24 @@ def one_by_one(case: Case, token_ids: Tensor, first: int) -> Tensor:
         past = output.past_key_values
         found.append(output.logits[0])
     return torch.cat(found)
+
+
+@pytest.mark.parametrize("window", [20, 60])  # the second is longer than training
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_sinks_of_a_windowed_session_are_rotated_alike_in_every_cache(
+    long_case: Case, dynamic_case: Case, kind: str, window: int
+) -> None:
+    case = long_case if kind == "longrope" else dynamic_case
+    token_ids = some_tokens(150, seed=6)
+    length = case.spec.scheme_length(8 + window)
+    truth, pages = NoCache(case.spec), PagedKVCache(case.spec, 40, block_size=8)
+    expected = feed(
+        case.model, truth, truth.open(window=window, sinks=8, scheme_length=length), token_ids
+    )
+    sequence = pages.open(window=window, sinks=8, scheme_length=length)
+    found, start = [], 0
+    while start < 150:
+        count = pages.chunk_limit(sequence, min(17, 150 - start))
+        found.append(feed(case.model, pages, sequence, token_ids[start : start + count]))
+        start += count
+    assert case.error(torch.cat(found), expected) <= 1e-4
