@@ -17,6 +17,7 @@ from kvchat.text.sandbox import Refused, Sandbox, SandboxFailed
 from kvchat.text.tokenizer import Tokenizer
 from kvchat.text.tokenizer_files import (
     MAX_CONFIG_BYTES,
+    folder_name,
     read_eos_ids,
     read_object,
     read_template,
@@ -55,7 +56,7 @@ class ChatTemplate:
         Waits for the sandbox to start. Raises ModelError only when tokenizer_config.json is
         damaged, as loading the tokenizer does.
         """
-        name = folder.resolve().name
+        name = folder_name(folder.resolve())
         config = read_object(folder, "tokenizer_config.json", MAX_CONFIG_BYTES)
         source, problem = read_template(folder, config)
         template = cls(name, source, tokenizer, sandbox)

@@ -146,6 +146,13 @@ def read_eos_ids(folder: Path) -> list[int]:
     return ids
 
 
+def folder_name(folder: Path) -> str:
+    """Return the name of a model folder; in the hub's cache, that of its repository."""
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return folder.name
+
+
 def model_error(folder: Path, sentence: str) -> ModelError:
     """Return the error for a folder that cannot be loaded because of its text files."""
     return ModelError(f"Cannot load {folder}: {sentence}", code="tokenizer_damaged")

@@ -77,7 +77,8 @@ class TokenizerJson:
             added_tokens=document.get("added_tokens"),
             pieces=tuple(pieces),
             ids=ids,
-            unk_id=unk_id,
+            # Bytes need no piece for what is unknown; some name a token that acts there.
+            unk_id=-1 if is_byte_level else unk_id,
             is_byte_level=is_byte_level,
             has_byte_pieces="ByteFallback" in decoder,
             reads_blanks="Replace" in decoder,

@@ -2,6 +2,7 @@
 
 bytes      byte-level BPE as Qwen has it: NFC, digits alone, ChatML, reasoning tags, no bos
 words      byte-level BPE as Llama 3 has it: whole words first (ignore_merges), bos by the file
+low        byte-level BPE as SmolLM2 has it: tokens that act are pieces, one stands for unknown
 metaspace  SentencePiece-style BPE as Llama 2 is saved today: one blank before the text
 prepend    the same as it was saved before: a normalizer puts the blank before every run
 unigram    Unigram over NFKC, whose pieces <s> and </s> could be spelled by anybody
@@ -96,6 +97,21 @@ def llama_3_like() -> dict[str, Any]:
     return document
 
 
+def smollm_like() -> dict[str, Any]:
+    document = _byte_level([], ignore_merges=False)
+    vocab = document["model"]["vocab"]
+    marks = [*CHAT_ML, "<repo name>"]
+    document["model"]["vocab"] = dict.fromkeys(marks, 0) | vocab
+    for token_id, piece in enumerate(document["model"]["vocab"]):
+        document["model"]["vocab"][piece] = token_id
+    document["model"]["unk_token"] = CHAT_ML[0]
+    document["added_tokens"] = [added(n, mark, special=n < 3) for n, mark in enumerate(marks)]
+    document["pre_tokenizer"]["pretokenizers"].insert(
+        0, {"type": "Digits", "individual_digits": True}
+    )
+    return document
+
+
 def sentencepiece_like(*, prepend: bool) -> dict[str, Any]:
     library = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
@@ -157,6 +173,7 @@ def documents() -> dict[str, dict[str, Any]]:
     return {
         "bytes": qwen_like(),
         "words": llama_3_like(),
+        "low": smollm_like(),
         "metaspace": sentencepiece_like(prepend=False),
         "prepend": sentencepiece_like(prepend=True),
         "unigram": unigram(),
@@ -166,6 +183,7 @@ def documents() -> dict[str, dict[str, Any]]:
 CONFIGS: dict[str, dict[str, Any]] = {
     "bytes": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None},
     "words": {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"},
+    "low": {"eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"},
     "metaspace": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
     "prepend": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
     "unigram": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},

@@ -230,6 +230,16 @@ def test_a_template_file_wins_over_the_configuration(
     assert rendered() == "file"
 
 
+def test_a_model_in_the_cache_of_the_hub_is_called_by_its_name(
+    folders: dict[str, Path], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models--who--what" / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    (folder / "tokenizer.model").write_bytes((folders["own"] / "tokenizer.model").read_bytes())
+    template = ChatTemplate.load(folder, Tokenizer.load(folder), sandbox)
+    assert template.notice == "who/what has no chat template; using the plain format."
+
+
 def test_a_sandbox_that_is_gone_leaves_the_plain_format(
     folders: dict[str, Path], tokenizers: dict[str, Tokenizer]
 ) -> None:

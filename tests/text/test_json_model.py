@@ -20,7 +20,7 @@ from tests.text.hard_strings import HARD_STRINGS
 
 tokenizers = pytest.importorskip("tokenizers", reason="needs the package tokenizers (extra hf)")
 
-KINDS = ["bytes", "words", "metaspace", "prepend", "unigram"]
+KINDS = ["bytes", "words", "low", "metaspace", "prepend", "unigram"]
 BLANK = "\u2581"
 
 
@@ -111,7 +111,7 @@ def test_user_text_never_becomes_a_control_token(
     tokenizer.decode(ids)
 
 
-@pytest.mark.parametrize("kind", ["bytes", "words", "metaspace"])
+@pytest.mark.parametrize("kind", ["bytes", "words", "low", "metaspace"])
 @settings(deadline=None, max_examples=60)
 @given(text=st.text(max_size=30) | st.sampled_from(HARD_STRINGS))
 def test_decoding_what_was_encoded_gives_the_text_back(
@@ -152,6 +152,18 @@ def test_a_whole_word_that_merges_into_a_control_token_is_spelled_letter_by_lett
     tokenizer = Tokenizer.load(make_json_folder("merged", document))
     assert tokenizer.encode_rendered("<e>") == [4]
     assert tokenizer.encode("<e>") == [0, 1, 2]
+
+
+def test_a_token_that_acts_is_decoded_verbatim_also_where_it_is_a_piece(
+    json_tokenizers: dict[str, Tokenizer],
+) -> None:
+    tokenizer = json_tokenizers["low"]
+    assert set(tokenizer.encode_rendered("<|endoftext|>")) <= tokenizer.control_ids
+    text = "<|im_start|>x<repo name><|endoftext|>"
+    ids = tokenizer.encode_rendered(text)
+    assert len(ids) == 4
+    assert tokenizer.decode_raw(ids) == text
+    assert tokenizer.decode(ids) == "x<repo name>"
 
 
 def test_the_first_blank_is_put_before_the_text_only(
