@@ -4,6 +4,7 @@ Listings, HEAD and GET of files with ranges, and on request its faults: a connec
 listing that lies, a repository that is gated. It counts what was asked.
 """
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 COMMIT = "a" * 40
+PATIENCE = 60
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Repository:
     listed      entries of the listing that replace the true ones, by name; None leaves one out
     sent        what is sent for a file instead of its content
     break_after  how many bytes of a file are sent before the connection breaks; once each
+    hold_after   how many are sent before the server waits for `StandInHub.go_on`
     """
 
     files: dict[str, bytes]
@@ -34,6 +37,7 @@ class Repository:
     listed: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # values of JSON
     sent: dict[str, bytes] = field(default_factory=dict)
     break_after: dict[str, int] = field(default_factory=dict)
+    hold_after: dict[str, int] = field(default_factory=dict)
 
     def siblings(self) -> list[dict[str, Any]]:
         """Return the listing's entries, as the hub writes them."""
@@ -62,6 +66,8 @@ class StandInHub:
         self.requests: list[str] = []
         """Method and path of each, with the range that was asked for."""
         self.num_bytes_sent = 0
+        self.is_holding = threading.Event()
+        self.go_on = threading.Event()
         hub = self
 
         class Handler(_Handler):
@@ -89,6 +95,7 @@ class StandInHub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -166,7 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
         body = content[first:]
         limit = repository.break_after.pop(name, None) if with_body else None
-        self._send(status, body, headers, with_body=with_body, limit=limit)
+        hold = repository.hold_after.pop(name, None) if with_body else None
+        self._send(status, body, headers, with_body=with_body, limit=limit, hold=hold)
 
     def _refuse(self, status: int, code: str) -> None:
         self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": code})
@@ -179,13 +187,21 @@ class _Handler(BaseHTTPRequestHandler):
         *,
         with_body: bool = True,
         limit: int | None = None,
+        hold: int | None = None,
     ) -> None:
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if with_body:
-            part = body[:limit]
+        if not with_body:
+            return
+        part = body[:limit]
+        if hold is not None:
+            self.wfile.write(part[:hold])
+            self.server_hub.is_holding.set()
+            self.server_hub.go_on.wait(PATIENCE)
+            part = part[hold:]
+        with contextlib.suppress(ConnectionError):  # whoever asked may be gone
             self.wfile.write(part)
             self.server_hub.num_bytes_sent += len(part)

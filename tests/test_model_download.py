@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from kvchat.hub_client import DownloadFailed, HubClient
 from kvchat.model.folder import ModelFolder
 from kvchat.model_download import Repository, is_partial, pull
 from tests.model_files import INDEX, SHARDS, sharded_files, single_files, text_files
-from tests.stand_in_hub import COMMIT, StandInHub
+from tests.stand_in_hub import COMMIT, PATIENCE, StandInHub
 from tests.stand_in_hub import Repository as Remote
 
 NAME = "org/tiny"
@@ -475,7 +476,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_came(
 # The command
 
 
-def command(hub: StandInHub, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def start(hub: StandInHub, tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
@@ -483,13 +484,19 @@ def command(hub: StandInHub, tmp_path: Path, *words: str) -> subprocess.Complete
         "HF_ENDPOINT": hub.url,
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "kvchat", "models", *words],
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def command(hub: StandInHub, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    with start(hub, tmp_path, *words) as process:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def test_the_command_downloads_lists_and_inspects(hub: StandInHub, tmp_path: Path) -> None:
@@ -503,6 +510,23 @@ def test_the_command_downloads_lists_and_inspects(hub: StandInHub, tmp_path: Pat
     ]
     assert (model["name"], model["usable"], model["family"]) == (NAME, True, "llama")
     assert "usable" in command(hub, tmp_path, "inspect", "tiny").stdout.splitlines()
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    hub: StandInHub, remote: Remote, tmp_path: Path
+) -> None:
+    remote.hold_after["model.safetensors"] = 5000
+    with start(hub, tmp_path, "pull", NAME) as process:
+        assert hub.is_holding.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    hub.go_on.set()
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.splitlines()[-1] == "kvchat: stopped; the same command goes on from there."
+    folder = tmp_path / "data/kvchat/models" / NAME
+    assert is_partial(folder) and not (folder / "model.safetensors").exists()
+    assert command(hub, tmp_path, "pull", NAME).returncode == 0
+    assert not is_partial(folder)
 
 
 def test_the_command_says_what_is_wrong_in_one_line(hub: StandInHub, tmp_path: Path) -> None:
