@@ -156,6 +156,27 @@ def available_memory_bytes(device: str = "cpu") -> int:
     return min([int(match[1]) << 10, *_cgroup_memory_bytes()])
 
 
+def total_memory_bytes(device: str = "cpu") -> int | None:
+    """Return how much memory there is at most, whoever uses it now; None where nobody says.
+
+    On Linux that of the machine, or the limit of the control group if that is less.
+    """
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[1])
+    match = re.search(
+        r"^MemTotal:\s+([0-9]+) kB$", _read_text(Path("/proc/meminfo")) or "", re.MULTILINE
+    )
+    if match is None:
+        return None
+    root = Path("/sys/fs/cgroup")
+    limits = (_read_text(root / "memory.max"), _read_text(root / "memory/memory.limit_in_bytes"))
+    return min(
+        int(match[1]) << 10, *(int(each) for each in limits if each and each.isdigit()), 1 << 60
+    )
+
+
 def _cgroup_memory_bytes() -> Iterable[int]:
     """Yield what a memory limit of the control group, version 2 or 1, leaves."""
     root = Path("/sys/fs/cgroup")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvchat import device as devices
-from kvchat.errors import InvalidArgument
+from kvchat.errors import InvalidArgument, ModelError
 from kvchat.kv.spec import KV_DTYPES, KVDtype
 from kvchat.model.folder import ModelFolder
+from kvchat.model.weight_sizes import weight_sizes
 from kvchat.native.kernels import KERNEL_NAMES, choose_kernels
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class EngineOptions:
         and values are saved, None for nowhere; `post` runs a job on the engine thread, soon;
         `tell` gets a sentence where a choice takes time or cannot be kept; `progress` is
         called with the part of the weights that is read. Raises InvalidArgument for what this
-        machine cannot do, ModelError for damaged weights.
+        machine cannot do, ModelError for weights that are damaged or larger than its memory.
         """
         from kvchat.torch_libraries import load_torch_libraries
 
@@ -107,6 +108,7 @@ class EngineOptions:
             if kernels is not None:
                 kernels.set_threads(threads)
         weights = devices.choose_weights(device, self.weights, config.num_parameters)
+        _check_memory(folder, device, weights)
         dtype = devices.compute_dtype(device, weights)
         is_rounded = weights in devices.ROUNDED_WEIGHTS
         model = folder.load(
@@ -155,3 +157,18 @@ class EngineOptions:
             engine.residency = Residency(cache, segments, layout, post)
         kernel = "torch" if kernels is None else "native"
         return engine, ChosenOptions(device, weights, kernel)
+
+
+def _check_memory(folder: ModelFolder, device: str, weights: str) -> None:
+    """Raise ModelError for weights that no memory of this machine could hold."""
+    total = devices.total_memory_bytes(device)
+    sizes = weight_sizes(folder.config)
+    if total is None or sizes[weights] <= total:
+        return
+    smaller = ("bf16", "int8", "int4") if device == "cpu" else ("bf16", "int8")
+    names = [name for name in smaller if sizes[name] <= 0.8 * total]
+    advice = f"try --weights {names[0]}" if names else "choose a smaller model"
+    raise ModelError(
+        f"{folder.name} needs {devices.show_size(sizes[weights])} for weights in {weights}, and"
+        f" there are {devices.show_size(total)} of memory in all; {advice}."
+    )

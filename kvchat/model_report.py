@@ -4,10 +4,9 @@ Each part is looked at by itself, so that a folder with three faults shows three
 files and the headers of the weights; needs no torch.
 """
 
-import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +24,7 @@ from kvchat.model.folder import (
     read_object,
     weight_files,
 )
+from kvchat.model.weight_sizes import weight_sizes
 from kvchat.text.sentencepiece_proto import SentencePieceProto
 from kvchat.text.tokenizer import Tokenizer
 from kvchat.text.tokenizer_files import (
@@ -39,8 +39,6 @@ from kvchat.untrusted import DTYPE_BYTES, JsonValue, read_regular, read_safetens
 
 CONTEXTS = (4096, 8192, 32768)
 """Tokens of a chat for which `inspect` says whether it fits, besides the model's context."""
-ROUNDED = {"int8": 1.0, "int4": 0.5 + 1 / 32}
-"""Bytes per number of a rounded matrix; int4 has a step for each 32 numbers."""
 _FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 Found = TypeVar("Found")
 
@@ -227,24 +225,13 @@ def _describe_fits(report: ModelReport, config: ModelConfig) -> None:
     if len(contexts) < len(CONTEXTS):
         contexts.append(config.max_position)
     kept_as = max(report.stored_as, key=lambda dtype: report.stored_as[dtype], default="BF16")
-    for name, weight_bytes in _sizes_on_cpu(config, DTYPE_BYTES[kept_as]):
+    for name, weight_bytes in weight_sizes(config, DTYPE_BYTES[kept_as]).items():
         # Around rounded weights a CPU computes in fp32, and so keys and values are stored.
-        itemsize = 2 if name == "bf16" else 4
+        itemsize = 2 if name in ("bf16", "fp16") else 4
         kv_bytes = {length: kv_bytes_of(spec, length, itemsize) for length in contexts}
         left = report.memory_bytes - weight_bytes
         num_sessions = {length: max(0, left // kv_bytes[length]) for length in contexts}
         report.fits.append(FitReport(name, weight_bytes, kv_bytes, num_sessions))
-
-
-def _sizes_on_cpu(config: ModelConfig, stored_itemsize: int) -> Iterator[tuple[str, int]]:
-    """Yield each precision of `--weights` and its bytes, within some percent for rounded ones."""
-    yield "fp32", 4 * config.num_parameters
-    yield "bf16", 2 * config.num_parameters
-    table = config.vocab_size * config.hidden_size
-    matrices = config.num_parameters - table * (1 if config.tie_word_embeddings else 2)
-    for name, size in ROUNDED.items():
-        # The table stays as it is stored, and the head, tied or not, has 8 bits.
-        yield name, math.ceil(table * (stored_itemsize + 1) + matrices * size)
 
 
 def kv_bytes_of(spec: KVCacheSpec, num_tokens: int, itemsize: int) -> int:

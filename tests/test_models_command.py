@@ -232,25 +232,6 @@ def test_a_tokenizer_in_json_needs_its_library(good: Path, monkeypatch: pytest.M
     assert problem.startswith("its tokenizer is tokenizer.json only; to read it, install")
 
 
-def test_sizes_are_those_that_loading_takes() -> None:
-    from kvchat.model.checkpoint import load_transformer
-
-    folder = ModelFolder.open(paths.bundled_model_dir())
-    fits = {fit.weights: fit.weight_bytes for fit in inspect_model(folder.path).fits}
-    for name, weight_bytes in fits.items():
-        dtype = torch.bfloat16 if name == "bf16" else torch.float32
-        rounding = name if name.startswith("int") else "float"
-        model = load_transformer(folder, dtype=dtype, device="cpu", weights=rounding)
-        taken = {
-            tensor.data_ptr(): tensor.nbytes
-            for module in model.modules()
-            for owner in (vars(module), module._parameters, module._buffers)
-            for tensor in owner.values()
-            if isinstance(tensor, torch.Tensor)
-        }
-        assert sum(taken.values()) == pytest.approx(weight_bytes, rel=0.03)
-
-
 def test_a_bad_template_is_a_warning(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (good / "chat_template.jinja").write_bytes(b"\xff")
     text = said(capsys, "inspect", str(good))
