@@ -117,6 +117,15 @@ def follow(chat: "ChatScreen", _args: str) -> None:
     chat.transcript.follow()
 
 
+def fold_long(chat: "ChatScreen", _args: str) -> None:
+    """Show only the beginning of long code and pastes in this chat, or all of them again."""
+    view = shown_view(chat)
+    view.is_short = not view.is_short
+    chat.sync()
+    folded = "Long code and pastes show their beginning; ^o shows all of them."
+    chat.notice(folded if view.is_short else "Everything is shown whole.")
+
+
 def next_area(chat: "ChatScreen", _args: str) -> None:
     """Go from the prompt to the messages, the block panel and back."""
     panel = chat.blocks.panel

@@ -36,6 +36,8 @@ class SessionView:
     num_unread: int = 0
     scroll_place: ScrollPlace | None = None
     """None while the transcript follows its end."""
+    is_short: bool = False
+    """Whether long code and long pastes show only their beginning."""
     was_told_full: bool = False
     """Whether the user knows that the context is nearly full."""
     entries: dict[str, "MessageLines"] = field(default_factory=dict)

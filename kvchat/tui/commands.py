@@ -120,6 +120,8 @@ COMMANDS: tuple[Command, ...] = (
             in_palette=False),
     Command("chat.follow", "Go to the end and follow", actions.follow, keys=("end",),
             where="prompt", applies=prompt.at_end_of_prompt, in_palette=False),
+    Command("chat.fold", "Fold long code and pastes, or show them whole", actions.fold_long,
+            keys=("ctrl+o",)),
     Command("chat.cursor", "Message cursor", messages.start_cursor, keys=("alt+up",)),
     Command("app.next_area", "Prompt or messages", actions.next_area,
             keys=("tab", "shift+tab"), in_palette=False),

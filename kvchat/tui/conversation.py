@@ -89,6 +89,7 @@ def _entry(view: SessionView, message: "Message", glyphs: Glyphs) -> MessageLine
         )
         view.entries[message.id] = entry
     entry.update(head, text, note, is_live)
+    entry.shorten_long(view.is_short)
     return entry
 
 

@@ -13,8 +13,10 @@ from rich.cells import cell_len
 
 from kvchat.clean_text import clean
 from kvchat.tui.cells import Line, Span, line_width, shorten, without_stray_joiners, wrap_ranges
+from kvchat.tui.figures import count_of
 from kvchat.tui.glyphs import Glyphs
 from kvchat.tui.markdown_lines import MarkdownLines
+from kvchat.tui.shortened import short_code, short_text
 
 TEXT_CELLS = 100
 INDENT = 3
@@ -65,6 +67,7 @@ class MessageLines:
         self._lines: list[Line] = []
         self._estimate = (-1, 0)  # for a width
         self._is_folded = False
+        self._is_short = False
         self._reach: Reach = "seen"
         self._rule = ""
 
@@ -77,6 +80,12 @@ class MessageLines:
         """Show only the first line of the text, or all of it again."""
         if folded != self._is_folded:
             self._is_folded = folded
+            self.forget()
+
+    def shorten_long(self, is_short: bool) -> None:
+        """Show only the beginning of long code and of a long prompt, or all of it."""
+        if is_short != self._is_short:
+            self._is_short = is_short
             self.forget()
 
     def set_reach(self, reach: Reach, rule: str = "") -> bool:
@@ -188,8 +197,12 @@ class MessageLines:
         if room < 4:
             room, indent = max(width, 1), ""
         body = self._body(room)
+        if self._is_short and not self.is_streaming:
+            shortened = short_code if self._head.role == "assistant" else short_text
+            body = shortened(body, room, self._glyphs)
         if self._is_folded and len(body) > 1:
-            more = f"{self._glyphs.ellipsis} {len(body) - 1} more lines, space unfolds"
+            count = count_of(len(body) - 1, "more line")
+            more = f"{self._glyphs.ellipsis} {count}, space unfolds"
             body = [body[0], ((more, "dim"),)]
         if self.is_streaming:
             body = _with_cursor(body, room, self._glyphs.cursor)
