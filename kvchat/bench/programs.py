@@ -22,6 +22,7 @@ class Program:
 PROGRAMS: dict[str, Program] = {
     "throughput": Program("throughput", "tokens per second, beside transformers and llama.cpp"),
     "overhead": Program("overhead", "the cost of everything around the maths"),
+    "attention": Program("attention", "attention over runs, shared prefixes and int8"),
     "caches": Program("caches", "ways to keep keys and values, by length of the context"),
     "threads": Program("threads", "two threads while another process takes one core"),
     "sessions": Program("sessions", "a restart with saved keys and values, and without"),
