@@ -6,6 +6,7 @@ so nothing but a folder that needs it imports it.
 """
 
 import importlib.util
+import os
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
@@ -153,6 +154,8 @@ def _types(document: TokenizerJson) -> bytes:
 
 def _load(document: str) -> "LibraryTokenizer":
     """Return what the library makes of a document; raises ValueError when it refuses it."""
+    # One text at a time has no use for threads of the library, one for each core.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer as LibraryTokenizer
 
     try:

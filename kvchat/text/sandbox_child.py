@@ -191,7 +191,10 @@ def _limit_memory(num_bytes: int) -> None:
     except ImportError:
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        resource.setrlimit(resource.RLIMIT_AS, (num_bytes, TOKENIZER_MEMORY_BYTES))
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]  # it may have been lowered before
+        if most == resource.RLIM_INFINITY or most > TOKENIZER_MEMORY_BYTES:
+            most = TOKENIZER_MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (min(num_bytes, most), most))
 
 
 def _limit_processor_time() -> None:

@@ -135,3 +135,16 @@ def test_a_damaged_tokenizer_fails_the_reply_with_its_sentence(
     (bad / "tokenizer.json").write_text("{}")
     assert main(["-p", "Hi", "--model", str(bad), "--pool", "4MiB"]) == 65
     assert "tokenizer.json is damaged: it has no model." in capsys.readouterr().err
+
+
+def test_a_tokenizer_of_another_model_fails_the_reply_with_its_sentence(
+    json_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(json_model, other)
+    document = json.loads((other / "tokenizer.json").read_text())
+    for token in document["added_tokens"]:
+        token["id"] += 10_000
+    (other / "tokenizer.json").write_text(json.dumps(document))
+    assert main(["-p", "Hi", "--model", str(other), "--pool", "4MiB"]) == 65
+    assert "but the model has" in capsys.readouterr().err

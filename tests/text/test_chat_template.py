@@ -209,6 +209,7 @@ def test_the_date_is_the_one_that_was_given(
     template = template_of("{{ strftime_now('%d %b %Y') }}", make_folder, folders, sandbox)
     text = template.render([user("a")], add_generation_prompt=True, date="2024-02-29T23:59:59")
     assert text == "29 Feb 2024"
+    assert template.render([user("a")], add_generation_prompt=True, date=DATE) == "09 Mar 2025"
     with pytest.raises(InvalidArgument, match="ISO format"):
         template.render([user("a")], add_generation_prompt=True, date="yesterday")
 

@@ -175,7 +175,10 @@ def test_a_template_that_worked_before_gets_a_second_chance(fresh: Sandbox) -> N
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs a process that can be stopped")
-def test_a_template_that_never_got_the_processor_gets_a_second_chance() -> None:
+def test_a_template_that_never_got_the_processor_gets_a_second_chance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kvchat.text.sandbox.SECOND_CHANCE_SECONDS", 60.0)
     with Sandbox(first_seconds=20.0) as own:
         render(own, "x")
         own._first_seconds = 0.2
@@ -308,6 +311,28 @@ def test_the_child_loads_nothing_of_kvchat_or_torch() -> None:
         check=True,
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited elsewhere by time only")
+@pytest.mark.parametrize("before", [None, 3 << 30, 1 << 30, 256 << 20])
+def test_memory_is_limited_also_where_the_system_limits_it_before(before: int | None) -> None:
+    code = (
+        "import resource, runpy, sys\n"
+        f"if {before} is not None:\n"
+        f"    resource.setrlimit(resource.RLIMIT_AS, ({before}, {before}))\n"
+        "child = runpy.run_path(sys.argv[1])\n"
+        "for name in ('MEMORY_BYTES', 'TOKENIZER_MEMORY_BYTES'):\n"
+        "    child['_limit_memory'](child[name])\n"
+        "    print(resource.getrlimit(resource.RLIMIT_AS)[0])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code, sandbox_child.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    limit = 1 << 40 if before is None else before
+    assert result.stdout.split() == [str(min(limit, 512 << 20)), str(min(limit, 2 << 30))]
 
 
 def test_the_child_may_neither_open_files_nor_start_programs_nor_write() -> None:
