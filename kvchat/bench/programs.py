@@ -28,6 +28,8 @@ PROGRAMS: dict[str, Program] = {
     "sessions": Program("sessions", "a restart with saved keys and values, and without"),
     "start": Program("start", "a start with many stored chats, after a crash"),
     "ui": Program("ui", "what the app costs, and how soon a key shows"),
+    "all": Program("everything", "all of these, each into a file; less than ten minutes"),
+    "report": Program("report", "a page of what was found, in Markdown"),
 }
 
 

@@ -1,0 +1,161 @@
+"""`kvchat bench all`: every benchmark, one process after the other, each into a file of its own.
+
+What is in the folder already is not measured again, so a run that was broken off goes on where it
+was. Without `--full` it takes the 125M shape and the model that comes with kvchat, and less than
+ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, an hour, 15 GB of
+disk and 12 of memory. The last line is one JSON object with what all of them found; `kvchat bench
+report FOLDER` makes a page of it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvchat.bench.lineup import FILE_TYPES
+from kvchat.bench.programs import PROGRAMS
+from kvchat.bench.result import read_document, write_document
+from kvchat.cli_options import Parser
+from kvchat.errors import InvalidArgument, KVChatError
+
+MODELS = "MODELS"
+"""Stands in arguments for the folder in which random weights are kept during a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One benchmark with its arguments, and the name of the file it goes to."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def parts(*, shape: str, is_full: bool, rounds: int) -> list[Part]:
+    """Return what is measured, in order; benchmarks that are not there are left out."""
+    turns = ("--rounds", str(rounds))
+    models = ("--models", MODELS)
+    found = [
+        Part(
+            f"throughput-{shape}-{precision}",
+            ("throughput", "--shape", shape, "--precision", precision, *turns, *models),
+        )
+        for precision in FILE_TYPES
+    ]
+    found += [
+        Part("threads-fp32", ("threads", "--shape", shape, *turns, *models)),
+        Part("threads-int8", ("threads", "--shape", shape, "--weights", "int8", *turns, *models)),
+        Part("overhead", ("overhead", "--shape", shape, *turns, *models)),
+        Part("caches", ("caches", *turns)),
+        Part("attention", ("attention", *turns)),
+        Part("linear", ("linear", *turns)),
+        Part("sessions", ("sessions", *turns)),
+        Part("ui", ("ui", "--tokens", "60", "--starts", "2", *turns)),
+        Part("start", ("start", "--sessions", "200", *turns)),
+    ]
+    if is_full:
+        found += [
+            Part(
+                f"throughput-1b-{precision}",
+                ("throughput", "--shape", "1b", "--precision", precision, *turns, *models),
+            )
+            for precision in FILE_TYPES
+        ]
+        found += [
+            Part("sessions-1b", ("sessions", "--shape", "1b", *turns)),
+            Part("caches-compiled", ("caches", "--compile", *turns)),
+        ]
+    return [part for part in found if part.arguments[0] in PROGRAMS]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run every benchmark that has no file yet; return 1 if one of them failed."""
+    parser = Parser(prog="kvchat bench all", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="add the shape of 1.1 billion")
+    parser.add_argument("--shape", default="125m", help="the shape of random weights")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds of each")
+    parser.add_argument("--only", metavar="LIST", help="parts by the beginnings of their names")
+    parser.add_argument("--again", action="store_true", help="measure what has a file as well")
+    parser.add_argument("--out", type=Path, default=Path("kvchat-bench"), metavar="FOLDER")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="keep the weights made there")
+    parser.add_argument("--json", action="store_true", help="print the JSON object alone")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        raise InvalidArgument(f"--rounds is {options.rounds}, but it must be at least 1.")
+    chosen = parts(shape=options.shape, is_full=options.full, rounds=options.rounds)
+    if options.only is not None:
+        beginnings = tuple(options.only.split(","))
+        chosen = [part for part in chosen if part.name.startswith(beginnings)]
+        if not chosen:
+            raise InvalidArgument(f"--only names no part: {options.only!r}.")
+    started, failed = time.monotonic(), []
+    documents: dict[str, object] = {}
+    with tempfile.TemporaryDirectory(prefix="kvchat-bench-") as temporary:
+        models = options.models or Path(temporary)
+        for part in chosen:
+            path = options.out / f"{part.name}.json"
+            if path.exists() and not options.again:
+                documents[part.name] = read_document(path)
+                continue
+            begun = time.monotonic()
+            try:
+                documents[part.name] = run_part(part, path, models)
+            except KVChatError as error:
+                failed.append(part.name)
+                print(f"{part.name}: {error.sentence}", file=sys.stderr, flush=True)
+            if not options.json:
+                seconds = time.monotonic() - begun
+                print(f"{part.name:24} {seconds:6.0f} s", flush=True)
+    if not options.json:
+        _tell_misses(documents, options)
+    found = {
+        "bench": "all",
+        "parts": documents,
+        "failed": failed,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    print(json.dumps(found, ensure_ascii=False))
+    return 1 if failed else 0
+
+
+def run_part(part: Part, path: Path, models: Path) -> dict[str, object]:
+    """Run one benchmark in a process of its own, keep its object as a file, and return it.
+
+    Raises KVChatError when it fails or prints no object.
+    """
+    words = [str(models) if word == MODELS else word for word in part.arguments]
+    ended = subprocess.run(
+        [sys.executable, "-m", "kvchat", "bench", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+    )
+    lines = ended.stdout.splitlines()
+    if ended.returncode != 0 or not lines:
+        raise KVChatError(f"It failed: {ended.stderr.strip()[-400:]}")
+    try:
+        document = json.loads(lines[-1])
+    except ValueError as error:
+        raise KVChatError("It printed no JSON object as its last line.") from error
+    write_document(path, lines[-1])
+    return dict(document)
+
+
+def _tell_misses(documents: dict[str, object], options: argparse.Namespace) -> None:
+    """Print what was not as it must be, and where the rest is."""
+    for name, document in documents.items():
+        figures = document.get("figures") if isinstance(document, dict) else None
+        for figure in figures if isinstance(figures, list) else ():
+            if figure.get("verdict") == "MISSED":
+                print(f"missed in {name}: {figure['name']}: {figure['value']:.4g}{figure['unit']}")
+    print(f"all figures: kvchat bench report {options.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

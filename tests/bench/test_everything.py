@@ -1,0 +1,91 @@
+"""All benchmarks run one after the other into files, go on where they were, and make a page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kvchat.bench import everything, report
+from kvchat.bench.everything import MODELS, Part, main, parts
+from kvchat.bench.programs import PROGRAMS
+from kvchat.bench.result import read_document
+from kvchat.errors import InvalidArgument
+
+QUICK = Part(
+    "overhead",
+    ("overhead", "--shape", "tiny", "--rounds", "1", "--tokens", "512", "--models", MODELS),
+)
+BROKEN = Part("broken", ("caches", "--rounds", "0"))
+MACHINE = {"processor": "a processor", "num_cpus": 2, "load": 0.1, "torch": "2", "python": "3"}
+
+
+def test_a_part_that_fails_is_told_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(everything, "parts", lambda **_: [BROKEN, QUICK])
+    folder = tmp_path / "found"
+    arguments = ["--out", str(folder), "--models", str(tmp_path / "models")]
+    assert main(arguments) == 1
+    written = capsys.readouterr()
+    found = json.loads(written.out.splitlines()[-1])
+    assert found["failed"] == ["broken"] and "must be at least 1" in written.err
+    assert [path.name for path in folder.iterdir()] == ["overhead.json"]
+    assert found["parts"]["overhead"] == read_document(folder / "overhead.json")
+    # Once more: what has a file is not measured again.
+    monkeypatch.setattr(everything, "parts", lambda **_: [QUICK])
+    monkeypatch.setattr(everything, "run_part", None)
+    assert main([*arguments, "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["parts"]["overhead"] == found["parts"]["overhead"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_every_part_is_a_benchmark_there_is_and_has_a_file_of_its_own(is_full: bool) -> None:
+    found = parts(shape="125m", is_full=is_full, rounds=3)
+    assert len({part.name for part in found}) == len(found)
+    assert {part.arguments[0] for part in found} <= PROGRAMS.keys()
+    assert any("1b" in part.arguments for part in found) == is_full
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--only", "nothing"]])
+def test_what_cannot_be_run_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(InvalidArgument):
+        main(arguments)
+
+
+def save(folder: Path, name: str, **document: object) -> None:
+    (folder / f"{name}.json").write_text(json.dumps({"machine": MACHINE, **document}))
+
+
+def test_a_page_says_first_where_we_lose(tmp_path: Path) -> None:
+    figures = [
+        {"name": "kvchat ÷ llama.cpp Q8_0", "value": 0.8, "must": None, "verdict": ""},
+        {"name": "kvchat ÷ transformers", "value": 1.8, "must": 1.0, "verdict": "met"},
+        {"name": "sampling", "value": 3.0, "must": 2.0, "verdict": "MISSED", "at_least": False},
+    ]
+    full = [{"unit": "x", "aim": None, "at_least": True, "note": "", **each} for each in figures]
+    table = {"title": "speeds", "columns": ["", "1 stream"], "rows": [["kvchat", "5 | 6"]]}
+    picture = {"decode": "<svg/>"}
+    save(tmp_path, "race", title="a race", figures=full, tables=[table], plots=picture)
+    save(tmp_path, "sessions", restored_seconds=[0.1], computed_seconds=[0.9], ratio=9.0)
+    save(tmp_path, "start", median_seconds={"listed": 0.5})
+    save(tmp_path, "kernels", rows=[{"rows": 8, "speed": 1.25}])
+    save(
+        tmp_path,
+        "ui",
+        figures={"echo": {"measured": 0.1, "budget": 0.05, "is_good": False}},
+    )
+    page = tmp_path / "page.md"
+    assert report.main([str(tmp_path), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert (tmp_path / "page-race.svg").read_text() == "<svg/>" and "](page-race.svg)" in text
+    lost = text[text.index("## Where it loses") : text.index("## kernels")]
+    assert "llama.cpp Q8_0" in lost and "sampling" in lost and "transformers" not in lost
+    assert "| kvchat | 5 \\| 6 |" in text and "| 8 | 1.25 |" in text
+    assert "computed ÷ restored | 9x" in text and "not as wanted" in text
+    assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith("|"))
+
+
+def test_a_folder_without_results_makes_no_page(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="run kvchat bench all first"):
+        report.main([str(tmp_path)])
