@@ -77,7 +77,7 @@ class ForwardPass:
         try:
             new = [self._new_tokens(row) for row in rows]
             logits = self._runner.run(new, reserved.positions, self._cache)[:, : self._vocab_size]
-            is_finite = logits.isfinite().all(-1).tolist()
+            is_finite = rows_are_finite(logits)
             tokens = self._sample(rows, logits, is_finite)
         except StepStopped:
             reserved.rollback()
@@ -182,7 +182,9 @@ class ForwardPass:
                 )
         if not chosen:
             return {}
-        return dict(zip(chosen, choose(logits[chosen], sampling), strict=True))
+        # All rows are nearly always chosen, and then need no copy.
+        asked = logits if len(chosen) == len(rows) else logits[chosen]
+        return dict(zip(chosen, choose(asked, sampling), strict=True))
 
     def _commit(
         self,
@@ -233,6 +235,18 @@ class ForwardPass:
     def _new_tokens(self, row: ScheduledRow) -> list[int]:
         start = self._cache.length(row.sequence.cache_id)
         return row.sequence.token_ids[start : start + row.num_new_tokens]
+
+
+def rows_are_finite(logits: Tensor) -> list[bool]:
+    """Say of each row [R, V] whether all its numbers are finite.
+
+    A sum that is finite has finite parts. Looking at each number takes three tensors as large as
+    the logits, so that is done only where a sum is not: it may have overflowed.
+    """
+    are_finite: list[bool] = logits.sum(-1).isfinite().tolist()
+    if all(are_finite):
+        return are_finite
+    return logits.isfinite().all(-1).tolist()
 
 
 def sentence_of(error: Exception) -> str:

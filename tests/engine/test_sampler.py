@@ -378,3 +378,35 @@ def test_looking_at_some_candidates_first_draws_what_sorting_everything_draws(
         (found,), (expected,) = unpack_records(first.record), unpack_records(second.record)
         assert found.drawn == pytest.approx(expected.drawn, rel=1e-2)
         assert found.token_ids == expected.token_ids
+
+
+@pytest.mark.parametrize("width", [3, 700, 1344, 1345, 4096, 5003])
+def test_the_top_of_groups_is_the_top_of_all(width: int) -> None:
+    generator = torch.Generator().manual_seed(width)
+    values = torch.randn(5, width, generator=generator)
+    values[1] = values[1].sort().values  # all of the largest beside each other
+    values[2, : width // 2] = float("-inf")
+    count = min(10, width)
+    found, places = sampler.top(values, count)
+    expected = values.topk(count)
+    assert torch.equal(found, expected.values)
+    assert torch.equal(places, expected.indices)
+    for row in range(5):  # the same alone, to the bit
+        alone = sampler.top(values[row : row + 1], count)
+        assert torch.equal(alone[0][0], found[row]) and torch.equal(alone[1][0], places[row])
+
+
+def test_the_top_of_a_part_of_a_tensor_is_that_of_its_copy() -> None:
+    whole = torch.randn(3, 5000, generator=torch.Generator().manual_seed(1))
+    part = whole[:, :4100]
+    assert torch.equal(sampler.top(part, 10)[1], part.clone().topk(10).indices)
+
+
+def test_a_nan_beside_infinities_is_never_in_a_record() -> None:
+    logits = torch.randn(2, 4096, generator=torch.Generator().manual_seed(2))
+    logits[0, 7], logits[0, 8], logits[1, 9] = float("nan"), float("-inf"), float("-inf")
+    rows = [SamplerRow(SamplingParams(temperature=0.0), 1, 5, [])] * 2
+    for choice in choose(logits, rows):
+        (record,) = unpack_records(choice.record)
+        assert not {7, 8, 9} & set(record.token_ids)
+        assert all(math.isfinite(each) for each in record.logprobs)
