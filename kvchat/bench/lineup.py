@@ -5,6 +5,7 @@ llama.cpp quantises a copy of them itself. Files are made once in a folder that 
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,15 @@ from kvchat.durable_files import temporary_name
 from kvchat.errors import InvalidArgument
 from kvchat.model.folder import ModelFolder
 from kvchat.model.transformer import Transformer
+from kvchat.native.kernels import Kernels, choose_kernels
 from kvchat.paths import bundled_model_dir
 
 FILE_TYPES = {"fp32": "F32", "bf16": "F16", "int8": "Q8_0", "int4": "Q4_0"}
 """Our precisions, and what llama.cpp has beside them."""
 PEER_PRECISIONS = {"fp32": "fp32", "bf16": "bf16", "int8": "fp32"}
 """What transformers computes in beside ours; it has no quantised weights of its own here."""
+NO_KERNELS = "kvchat's native kernels could not be compiled, so they are left out; see native.md."
+KERNELS = ("torch", "native")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -79,7 +83,11 @@ def open_lineup(
     assert isinstance(dense, Transformer)
     lineup = Lineup(precision, dense)
     for kernel in kernels:
-        lineup.own.append(_own(opened, dense, precision, kernel, pool_tokens))
+        native = choose_kernels(kernel, _tell)
+        if kernel == "native" and native is None:
+            lineup.notes.append(NO_KERNELS)
+            continue
+        lineup.own.append(_own(opened, dense, precision, native, pool_tokens))
     if with_peers:
         _add_transformers(lineup, folder)
         _add_llama(lineup, directory, shape)
@@ -91,22 +99,32 @@ def open_lineup(
 
 
 def _own(
-    folder: ModelFolder, dense: Transformer, precision: str, kernel: str, pool_tokens: int
+    folder: ModelFolder,
+    dense: Transformer,
+    precision: str,
+    kernels: Kernels | None,
+    pool_tokens: int,
 ) -> OwnEngine:
     dtype = DTYPES.get(precision, torch.float32)
     model: object = dense
-    if precision != "fp32":
+    if precision != "fp32" or kernels is not None:
         rounded = precision if precision in ROUNDED_WEIGHTS else "float"
-        model = folder.load(dtype=dtype, device="cpu", weights=rounded)
+        model = folder.load(dtype=dtype, device="cpu", weights=rounded, kernels=kernels)
     assert isinstance(model, Transformer)
     return OwnEngine(
-        f"kvchat {precision}",
+        f"kvchat {precision}{' native' if kernels is not None else ''}",
         model,
         folder.config,
         dtype=dtype,
         num_bytes=sum(each.nbytes for each in (*model.parameters(), *model.buffers())),
         pool_tokens=pool_tokens,
+        kernels=kernels,
     )
+
+
+def _tell(sentence: str) -> None:
+    """Say that something takes long to whoever waits."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _add_transformers(lineup: Lineup, folder: Path) -> None:

@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--weights", default="fp32", help="its precision: fp32, bf16, int8, int4")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds; one goes before")
     parser.add_argument("--tokens", type=int, default=8192, help="longest chat forked and rewound")
+    parser.add_argument("--kernel", default="torch,native", metavar="LIST", help="torch,native")
     parser.add_argument("--models", type=Path, metavar="DIR", help="keep the weights made there")
     add_output_options(parser)
     options = parser.parse_args(arguments)
@@ -58,14 +60,16 @@ def _shares(directory: Path, options: argparse.Namespace, result: Result) -> Non
     dice = random.Random(3)
     pool_tokens = max(ROWS) * (CONTEXT + 160)
     rows = []
-    with (
-        open_lineup(
-            directory, options.shape, options.weights, pool_tokens=pool_tokens, with_peers=False
-        ) as real,
-        open_lineup(
-            directory, "null", options.weights, pool_tokens=pool_tokens, with_peers=False
-        ) as null,
-    ):
+    both = partial(
+        open_lineup,
+        directory,
+        precision=options.weights,
+        kernels=options.kernel.split(","),
+        pool_tokens=pool_tokens,
+        with_peers=False,
+    )
+    with both(shape=options.shape) as real, both(shape="null") as null:
+        result.notes += real.notes
         for ours, empty in zip(real.own, null.own, strict=True):
             for num_rows in ROWS:
                 prompts = [
@@ -73,6 +77,7 @@ def _shares(directory: Path, options: argparse.Namespace, result: Result) -> Non
                 ]
                 turns = {}
                 for name, each in (("step", ours), ("null", empty)):
+                    each.set_threads(1)
                     each.begin(prompts)
                     turns[name] = Turn(each.restart, each.step, 4)
                 found = in_turns(turns, num_threads=1, num_rounds=options.rounds)

@@ -15,6 +15,7 @@ from kvchat.engine.request import Request, TokenEvent
 from kvchat.errors import KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.model.config import ModelConfig
+from kvchat.native.kernels import Kernels
 from kvchat.sampling_params import SamplingParams
 
 
@@ -54,12 +55,14 @@ class OwnEngine:
         dtype: torch.dtype,
         num_bytes: int,
         pool_tokens: int,
+        kernels: Kernels | None = None,
     ) -> None:
         self.name = name
         self.num_bytes = num_bytes
         self._model, self._config, self._dtype = model, config, dtype
-        self._pool_tokens = pool_tokens
-        cache = PagedKVCache(config.kv_spec(), -(-pool_tokens // 32), dtype=dtype)
+        self._pool_tokens, self._kernels = pool_tokens, kernels
+        num_blocks = -(-pool_tokens // 32)
+        cache = PagedKVCache(config.kv_spec(), num_blocks, dtype=dtype, kernels=kernels)
         self.engine = Engine(
             ModelRunner(model, "cpu"),
             cache,
@@ -81,11 +84,14 @@ class OwnEngine:
             dtype=self._dtype,
             num_bytes=self.num_bytes,
             pool_tokens=self._pool_tokens,
+            kernels=self._kernels,
         )
 
     def set_threads(self, num_threads: int) -> None:
-        """Set torch's number of threads."""
+        """Set torch's number of threads, and that of the native kernels."""
         torch.set_num_threads(num_threads)
+        if self._kernels is not None:
+            self._kernels.set_threads(num_threads)
 
     def begin(self, prompts: Sequence[Sequence[int]]) -> None:
         """Open a sequence for each prompt."""

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--weights", default="fp32", help="fp32, bf16, int8 or int4")
     parser.add_argument("--rounds", type=int, default=4, help="counted rounds; one goes before")
     parser.add_argument("--alone", action="store_true", help="without transformers and llama.cpp")
+    parser.add_argument("--kernel", default="torch,native", metavar="LIST", help="torch,native")
     parser.add_argument("--models", type=Path, metavar="DIR", help="keep the weights made there")
     add_output_options(parser)
     options = parser.parse_args(arguments)
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             options.models or Path(temporary),
             options.shape,
             options.weights,
+            kernels=options.kernel.split(","),
             pool_tokens=max(ROWS) * (CONTEXT + 160),
             with_peers=not options.alone,
         ) as lineup,

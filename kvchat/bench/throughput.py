@@ -20,7 +20,7 @@ from pathlib import Path
 from kvchat.bench.agreement import BOUNDS, Agreement, check_contestant, regret
 from kvchat.bench.contestant import Contestant
 from kvchat.bench.figure import Figure
-from kvchat.bench.lineup import FILE_TYPES, Lineup, open_lineup
+from kvchat.bench.lineup import FILE_TYPES, KERNELS, Lineup, open_lineup
 from kvchat.bench.result import Result, Table, add_output_options
 from kvchat.bench.samples import Samples, Turn, in_turns
 from kvchat.bench.throughput_targets import throughput_figures
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     precisions = _chosen(options.precision, list(FILE_TYPES), "--precision")
     threads = [int(each) for each in _chosen(options.threads, ["1", "2"], "--threads")]
-    kernels = _chosen(options.kernel, ["torch"], "--kernel")
+    kernels = _chosen(options.kernel, list(KERNELS), "--kernel")
     if min(options.rounds, options.context, options.prefill) < 1:
         raise InvalidArgument("--rounds, --context and --prefill must be at least 1.")
     title = f"throughput of the shape {options.shape}"

@@ -13,7 +13,19 @@ from kvchat.errors import InvalidArgument
 
 QUICK = Part(
     "overhead",
-    ("overhead", "--shape", "tiny", "--rounds", "1", "--tokens", "512", "--models", MODELS),
+    (
+        "overhead",
+        "--shape",
+        "tiny",
+        "--kernel",
+        "torch",
+        "--rounds",
+        "1",
+        "--tokens",
+        "512",
+        "--models",
+        MODELS,
+    ),
 )
 BROKEN = Part("broken", ("caches", "--rounds", "0"))
 MACHINE = {"processor": "a processor", "num_cpus": 2, "load": 0.1, "torch": "2", "python": "3"}

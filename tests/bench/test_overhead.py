@@ -11,7 +11,7 @@ from kvchat.errors import InvalidArgument, KVChatError
 
 
 def test_every_part_is_told_with_what_it_must_be(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--shape", "tiny", "--rounds", "1", "--tokens", "1024"]) == 0
+    assert main(["--shape", "tiny", "--kernel", "torch", "--rounds", "1", "--tokens", "1024"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     names = [figure["name"] for figure in found["figures"]]
     for part in ("Python and dispatch", "sampling 16 rows", "fork of 1024", "rewind from 1024"):
@@ -34,7 +34,7 @@ def test_rows_that_are_sampled_otherwise_together_are_no_result(
     numbers = iter(range(1000))
     monkeypatch.setattr(overhead, "choose", lambda _logits, rows: [next(numbers) for _ in rows])
     with pytest.raises(KVChatError, match="sampled together differ"):
-        main(["--shape", "tiny", "--rounds", "1", "--tokens", "512"])
+        main(["--shape", "tiny", "--kernel", "torch", "--rounds", "1", "--tokens", "512"])
 
 
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--tokens", "4"], ["--shape", "9b"]])
