@@ -13,6 +13,7 @@ from kvchat.kv.cache import KVCache
 from kvchat.kv.contiguous import DynamicCache, NoCache, StaticCache
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec
+from kvchat.model.checkpoint import load_transformer
 from kvchat.model.families import FAMILIES
 from kvchat.model.folder import ModelFolder
 from tests.model.parity_kit import (
@@ -262,6 +263,16 @@ def test_bfloat16_is_about_as_exact_as_the_oracles_bfloat16(
     assert ours.quantile(0.95) <= 2.5 * theirs.quantile(0.95)
 
 
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_rounded_linears_stay_near_the_oracle(case: Case, weights: str) -> None:
+    model = load_transformer(
+        ModelFolder.open(case.folder), dtype=torch.float32, device="cpu", weights=weights
+    )
+    error = (plain(model, case.token_ids) - case.expected).std() / case.expected.std()
+    assert error <= (0.2 if weights == "int8" else 0.8)  # experts change places
+    assert error > TOLERANCE, "nothing was rounded"
+
+
 def test_shards_give_the_same_weights_as_one_file(case: Case, tmp_path: Path) -> None:
     case.oracle.save_pretrained(tmp_path, max_shard_size="60KB")
     assert len(ModelFolder.open(tmp_path).weight_files) > 1
@@ -346,6 +357,8 @@ def test_each_field_of_the_config_moves_the_logits(
     case = case_of(variant)
     model = case.with_config(lambda document: set_fields(document, changes), tmp_path)
     assert case.error(plain(model, case.token_ids), case.expected) > 5 * TOLERANCE
+    digests = {ModelFolder.open(folder).digest("fp32") for folder in (case.folder, tmp_path)}
+    assert len(digests) == 2, "keys and values of one would serve the other"
 
 
 def set_fields(document: dict[str, Any], changes: dict[str, object]) -> None:
