@@ -26,7 +26,7 @@ from kvchat.errors import InvalidArgument
 
 CONTEXT = 64
 ROWS = (1, 8)
-NUM_STEPS = 6
+NUM_STEPS = 4
 
 
 def main(arguments: Sequence[str]) -> int:
