@@ -40,10 +40,10 @@ class Tour:
             if self._runtime.status().state == "failed":
                 raise SystemExit(self._runtime.status().sentence)
             session = self._runtime.sessions()[0]
-            session.set_sampling(SamplingParams(temperature=0.7, seed=4))
+            session.set_sampling(SamplingParams(temperature=0.5, seed=11))
             await self._say(pilot, "Tell me a story about a lighthouse.")
             await self._say(pilot, "/fork What happened next")
-            await self._say(pilot, "Tell me another one, please.")
+            await self._say(pilot, "Tell me a story about a fox.")
             self._picture("chat")
             await self._ask(pilot)
             await self._tokens(pilot)

@@ -205,6 +205,7 @@ async def test_what_was_typed_in_the_same_moment_as_leaving_is_stored(
     runtime = make_runtime()
     async with make_app(runtime).run_test(size=(80, 24)) as pilot:
         app = await started(pilot)
+        app.chat.drafts.store()
         app.chat.prompt.insert("typed")  # whose message waits behind the key that quits
         app.chat.press("ctrl+q")
 
@@ -220,6 +221,8 @@ async def test_what_was_typed_in_the_same_moment_as_switching_stays_with_its_cha
         await say(pilot, "first")
         runtime.finish_all()
         await say(pilot, "/new other")
+        await pilot.pause()
+        app.chat.drafts.store()
         app.chat.prompt.insert("typed")
         app.chat.press("alt+1")
         there = app.chat.prompt.text
