@@ -84,7 +84,12 @@ class Tour:
     async def _window(self, pilot: Pilot[int]) -> None:
         await self._say(pilot, "/window 96")
         await self._say(pilot, "Hello! What can you do?")
-        await pilot.press("pageup")
+        transcript = self.app.chat.transcript
+        upper_half = range(transcript.size.height // 2)
+        while transcript.scroll_offset.y and not any(
+            "no longer seen" in transcript.render_line(y).text for y in upper_half
+        ):
+            await pilot.press("shift+up")
         await self._rest(pilot)
         self._picture("window")
         await pilot.press("end")
