@@ -24,6 +24,7 @@ PROGRAMS: dict[str, Program] = {
     "overhead": Program("overhead", "the cost of everything around the maths"),
     "attention": Program("attention", "attention over runs, shared prefixes and int8"),
     "caches": Program("caches", "ways to keep keys and values, by length of the context"),
+    "linear": Program("linear", "linear layers by shape, number of rows and precision"),
     "threads": Program("threads", "two threads while another process takes one core"),
     "sessions": Program("sessions", "a restart with saved keys and values, and without"),
     "start": Program("start", "a start with many stored chats, after a crash"),
