@@ -31,7 +31,9 @@ class RowCodes:
         rows = rows.float()
         peaks = rows.abs().amax(-1, keepdim=True)  # [T, 1], NaN where the row has one
         is_usable = (peaks >= SMALLEST_PEAK) & (peaks < torch.inf)
-        factors = torch.where(is_usable, LARGEST_CODE / peaks, 0.0)
+        # A tensor by a tensor, rounded once: a number by a tensor would be its reciprocal first.
+        largest = peaks.new_full((), LARGEST_CODE)
+        factors = torch.where(is_usable, largest / peaks, 0.0)
         scaled = rows * factors
         if not bool(is_usable.all()):
             peaks = torch.where(peaks < SMALLEST_PEAK, 0.0, peaks)

@@ -100,6 +100,17 @@ def test_halves_between_two_codes_round_alike(functions: IntLinearFunctions, kin
 
 
 @KINDS
+def test_numbers_next_to_the_middle_of_two_codes_round_alike(
+    functions: IntLinearFunctions, kind: str
+) -> None:
+    """The last bit of a row's factor decides them."""
+    native, plain = pair(functions, kind, random(20, 128))
+    peaks = random(400, 1, seed=1).abs() + 0.1
+    rows = torch.cat([peaks, peaks * (torch.arange(127) + 0.5) / 127], 1)
+    assert torch.equal(native(rows), plain(rows))
+
+
+@KINDS
 def test_the_largest_codes_do_not_saturate(functions: IntLinearFunctions, kind: str) -> None:
     weight = torch.ones(20, 4096)
     weight[::2] = -1
