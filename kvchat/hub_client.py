@@ -30,6 +30,10 @@ class DownloadFailed(KVChatError):
     exit_status = 69
 
 
+class ConnectionLost(DownloadFailed):
+    """The network failed, not the hub, so trying again may help."""
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file of a repository: its name there, and size and digest as the listing states them.
@@ -108,8 +112,15 @@ class HubClient:
         if done == file.num_bytes:
             return
         with _GrowingFile(path, file, on_progress) as target:
-            with self._sentences(listing.repository, listing.commit, file.name):
-                self._get(listing, file, target, done)
+            while True:
+                try:
+                    with self._sentences(listing.repository, listing.commit, file.name):
+                        self._get(listing, file, target, done)
+                    break
+                except ConnectionLost:
+                    if target.tell() <= done:
+                        raise
+                    done = target.tell()  # something came, so there is hope
             num_bytes = target.tell()
         if num_bytes != file.num_bytes:
             path.unlink()
@@ -180,7 +191,7 @@ class HubClient:
         except Exception as error:
             # The classes of network errors differ between versions and have no base in common.
             kind = clean(type(error).__name__)
-            raise DownloadFailed(
+            raise ConnectionLost(
                 f"The connection to {self._host} failed ({kind}); what came is kept, so the same"
                 " command goes on from there."
             ) from error

@@ -1,5 +1,6 @@
 """`kvchat models`: what it lists and says of folders good and bad, without torch and in one go."""
 
+import io
 import json
 import subprocess
 import sys
@@ -251,6 +252,23 @@ def test_a_name_finds_the_model_to_inspect(home: Path, capsys: pytest.CaptureFix
     folder = write_model(home / "own/org/tiny", single_files())
     report = json.loads(said(capsys, "inspect", "tiny", "--json"))
     assert report["path"] == str(folder)
+
+
+def test_a_name_from_the_list_is_what_talks(
+    home: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    (home / "own/org").mkdir(parents=True)
+    (home / "own/org/small").symlink_to(tiny_model)
+    words = ("-p", "Hi", "--json", "--max-tokens", "3", "--pool", "4MiB")
+    assert cli.main(["--model", "small", *words]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"].endswith("tiny")
+    assert cli.main(["--model", "org/none", *words]) == 65
+    assert "no model 'org/none'" in capsys.readouterr().err
 
 
 def test_neither_torch_nor_the_network_is_needed() -> None:

@@ -11,7 +11,7 @@
 
 The models attend by themselves, so what they may see is handed out as plain tensors: a view of the
 pool where one row lies in one run of blocks, a copy elsewhere, as concatenation makes one at every
-step. Written for the cache interfaces of transformers 4.57 to 5.23.
+step. Tested with transformers 4.57.1 and 5.23.
 
 Importing this module needs transformers (extra `hf`); nothing else in kvchat imports it.
 """

@@ -144,7 +144,10 @@ def test_a_shrunk_recording_goes_on_from_where_it_stands(pool: PagedKVCache) -> 
     pool.check_integrity()
     check_forward(batch, whole, tokens(2, 13, seed=3))
     assert batch.truncate(12) == 0
-    check_forward(child, whole, tokens(2, 1, seed=4))
+    check_forward(child, whole, tokens(2, 13, seed=4))
+    available = pool.available
+    child.shrink()  # a fork of a recording records
+    assert pool.available != available
 
 
 def test_rows_are_chosen_repeated_and_dropped_by_table(pool: PagedKVCache) -> None:
@@ -156,6 +159,8 @@ def test_rows_are_chosen_repeated_and_dropped_by_table(pool: PagedKVCache) -> No
     check_forward(batch, chosen, tokens(4, 3, seed=2))
     with pytest.raises(InvalidArgument, match="not all among 4"):
         batch.select([4])
+    batch.release()
+    assert pool.available == pool.size
 
 
 def test_what_it_holds_can_be_read_between_passes(pool: PagedKVCache) -> None:
@@ -204,8 +209,10 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
 ) -> None:
     batch = PagedBatch(pool)
     whole = check_forward(batch, None, tokens(2, 9, seed=1))
+    available = pool.available
     with pytest.raises(InvalidArgument):
         batch.update(0, *new)
+    assert pool.available == available
     pool.check_integrity()
     check_forward(batch, whole, tokens(2, 2, seed=2))
 

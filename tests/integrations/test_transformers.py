@@ -305,6 +305,20 @@ def test_cropping_behind_a_window_is_refused_and_changes_nothing() -> None:
     assert cache.get_seq_length() == 39
 
 
+def test_a_crop_gives_back_what_was_recorded_for_it() -> None:
+    model = model_of("mistral")
+    cache = paged(model)
+    cache.activate_past_recording()
+    model(prompt(1, 40), past_key_values=cache)
+    recorded = cache.pool.num_available
+    cache.crop(-5)
+    assert cache.pool.num_available > recorded
+    model(prompt(1, 20), past_key_values=cache)
+    cache.crop(-20)
+    assert cache.get_seq_length() == 35
+    cache.pool.check_integrity()
+
+
 def test_the_calls_of_older_transformers_are_understood() -> None:
     model = model_of("mistral")
     cache = paged(model)
