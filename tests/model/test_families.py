@@ -397,3 +397,32 @@ def test_the_older_dialect_is_the_same_model(case: Case, tmp_path: Path) -> None
     assert moved.config == newer.config
     assert moved.warnings == newer.warnings == ()
     assert moved.digest("fp32") == newer.digest("fp32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_cache_in_random_chunks_gives_the_oracles_logits(
+    transformers: Any, tmp_path: Path, variant: str, seed: int
+) -> None:
+    model_type, overrides = VARIANTS[variant]
+    oracle = make_oracle(transformers, model_type, overrides, seed=seed + 10)
+    case = Case.of(oracle, tmp_path, 400)
+    generator = torch.Generator().manual_seed(seed)
+    makes: dict[str, Callable[[], KVCache]] = {
+        "dynamic": lambda: DynamicCache(case.spec),
+        "static": lambda: StaticCache(case.spec, 400),
+        **{
+            f"paged in blocks of {size}": lambda size=size: PagedKVCache(  # type: ignore[misc]
+                case.spec, 900 // size, block_size=size
+            )
+            for size in (8, 16, 32, 64)
+        },
+    }
+    for name, make in makes.items():
+        chunks = list[int]()
+        while (rest := 400 - sum(chunks)) > 0:
+            most = int(torch.randint(1, 90, (), generator=generator))
+            chunks.append(min(rest, most if most > 30 else 1))
+        error = case.error(run(case.model, make(), case.token_ids, *chunks), case.expected)
+        assert error <= TOLERANCE, name
