@@ -15,6 +15,7 @@ from kvchat.model.transformer import Transformer
 from kvchat.sampling_params import SamplingParams
 from tests.engine.engine_kit import (
     VOCAB_SIZE,
+    CountingModel,
     ask,
     assert_all_blocks_come_back,
     make_engine,
@@ -108,6 +109,37 @@ def test_a_chat_that_comes_back_finds_its_short_blocks(model: Transformer, engin
     run(engine)
     assert reader.tokens == solo(model, again, 5)
     assert reader.events[-1].timing.num_cached_tokens == 20
+
+
+def test_crossing_again_finds_what_was_read_for_the_first_crossing(model: Transformer) -> None:
+    counting = CountingModel(model)
+    spec = model.config.kv_spec()
+    engine = make_engine(96, model=counting, spec=spec, context_tokens=4 * TRAINED)
+    prompt = random_tokens(random.Random(8), 20)
+    engine.open("a")
+    first = ask(engine, "a", prompt, greedy(20))
+    run(engine)
+    assert max(counting.counts) > TRAINED
+    counting.counts.clear()
+    again = ask(engine, "a", prompt, greedy(20))
+    run(engine)
+    assert again.tokens == first.tokens
+    assert max(counting.counts) <= engine.cache.block_size + 1
+
+
+def test_the_cost_of_coming_back_is_told_before(model: Transformer, engine: Engine) -> None:
+    prompt = random_tokens(random.Random(7), 40)
+    engine.open("a")
+    ask(engine, "a", prompt, greedy(2))
+    run(engine)
+    engine.rewind("a", 20)
+    again = [*prompt[:20], 1, 2, 3]
+    cost = engine.resume_cost("a", again)  # its blocks are all rotated for a long chat
+    assert (cost.num_resident_tokens, cost.num_prefill_tokens) == (0, 23)
+    reader = ask(engine, "a", again, greedy(5))
+    run(engine)
+    assert reader.tokens == solo(model, again, 5)
+    assert reader.events[-1].timing.num_cached_tokens == 0
 
 
 def test_a_fork_behind_the_crossing_and_its_parent_go_on_in_their_own_ways(
