@@ -139,7 +139,7 @@ def _chunks(is_full: bool) -> Iterator[Cell]:
 def _int8(is_full: bool) -> Iterator[Cell]:
     sizes = [(SMALL, 1, 2048), (SMALL, 8, 512), (LARGE, 1, 1024), (LARGE, 4, 1024)]
     for shape, num_rows, longest in sizes + ([(LARGE, 16, 1024)] if is_full else []):
-        targets = (Target("kernel fp32", 1.0, is_kernel_alone=True),)
+        targets = tuple(Target(each, 1.0, True) for each in ("folded", "kernel fp32"))
         lengths = uneven(num_rows, longest)
         yield Cell("int8", shape, lengths, kv_dtype="int8", targets=targets)
 

@@ -245,7 +245,7 @@ def variants(cell: Cell, kernels: Kernels | None) -> Iterator[tuple[str, Variant
 
 def _kernel_of(kernels: Kernels | None, pool: FilledPool) -> KernelAttention | None:
     cache = pool.cache
-    return KernelAttention.of(kernels, cache.spec.groups[0], cache.storages[0])
+    return KernelAttention.of(kernels, cache.spec, 0, cache.storages[0])
 
 
 def differences(outputs: Mapping[str, list[Tensor]]) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """KernelAttention: attention by the native kernel, for the rows of a step that gain by it.
 
-The kernel takes rows of one new token, or a few, in one call per layer: blocks wherever they lie,
-what rows share read once, sinks with turned queries. Longer chunks of prompts stay with torch,
-which multiplies large matrices faster. Used where a probe agrees with the plain form, like torch's
-own operator.
+The kernel takes rows in one call per layer: blocks wherever they lie, what rows share read once,
+sinks with turned queries. Long chunks stay with torch where their partial results would take much
+memory, or the processor has narrow registers. Used where a probe agrees with the plain form, like
+torch's own operator. `kvchat bench attention` prints what decided.
 """
 
 import logging
@@ -21,12 +21,12 @@ from kvchat.kv.attention_metadata import (
     plan_group,
     seen_rows,
 )
-from kvchat.kv.kv_run import Arrays, KVRun
+from kvchat.kv.kv_run import KVRun
 from kvchat.kv.paged_attention import paged_attention
 from kvchat.kv.partial_attention import attend_codes, attend_part_by_matmul
 from kvchat.kv.quantization import quantize
 from kvchat.kv.rotary import QueryTurn
-from kvchat.kv.spec import LayerGroup, LayerSpec
+from kvchat.kv.spec import KVCacheSpec, LayerGroup, LayerSpec
 from kvchat.kv.step import StepRow
 from kvchat.kv.storage import KVStorage
 from kvchat.native.attention import BFLOAT16, FLOAT16, FLOAT32, INT8, KernelPlan, Layer, Row
@@ -39,7 +39,11 @@ TYPES = {
     torch.int8: INT8,
 }
 MAX_CHUNK = 16
-"""Rows of more new tokens than this are torch's."""
+"""Rows of more new tokens than this are torch's where the kernel has no wide registers."""
+MAX_PART_BYTES = 64 << 20
+"""Rows whose partial results would take more are torch's: long chunks behind a long past."""
+KEYS_PER_PART = 128
+"""Each token and head has a partial result for so many keys; `kCell` of the kernel."""
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
 
 log = logging.getLogger(__name__)
@@ -52,20 +56,24 @@ class KernelAttention:
     one is planned.
     """
 
-    def __init__(self, kernels: Kernels, group: LayerGroup, storage: KVStorage) -> None:
+    def __init__(
+        self, kernels: Kernels, group: LayerGroup, storage: KVStorage, num_heads: int
+    ) -> None:
         self._window, self._storage = group.window, storage
+        self._is_wide = kernels.is_wide
+        self._part_bytes = 4 * num_heads * (group.key_dim + 16)
         self._plan = KernelPlan(kernels, storage.block_size)
         self._layers: dict[LayerSpec, list[Layer]] = {}
 
     @classmethod
     def of(
-        cls, kernels: Kernels | None, group: LayerGroup, storage: KVStorage
+        cls, kernels: Kernels | None, spec: KVCacheSpec, group_index: int, storage: KVStorage
     ) -> "KernelAttention | None":
         """Return it where the kernel knows such numbers and agrees with the plain form, or None.
 
         int8 latents have two scales, which the kernel does not know.
         """
-        numbers = storage.arrays[0][0]
+        group, numbers = spec.groups[group_index], storage.arrays[0][0]
         if kernels is None or numbers.device.type != "cpu":
             return None
         is_known = numbers.dtype in TYPES and storage.dtype in TOLERANCES
@@ -74,14 +82,15 @@ class KernelAttention:
         if not _agrees(kernels, group, storage.dtype, numbers.dtype):
             log.warning("The native attention kernel computes nonsense here; torch is used.")
             return None
-        return cls(kernels, group, storage)
+        num_heads = max(spec.layers[index].num_heads for index in group.layer_indexes)
+        return cls(kernels, group, storage, num_heads)
 
     def plan(
         self, rows: Sequence[StepRow], group_index: int, *, is_cascading: bool = True
     ) -> AttentionMetadata:
         """Plan one step; see `plan_group`. The kernel reads what rows share once in any case."""
         seen = seen_rows(rows, group_index, self._window)
-        chosen = [each.count <= MAX_CHUNK for each in seen]
+        chosen = [self._takes(each) for each in seen]
         rest = [row for row, is_chosen in zip(rows, chosen, strict=True) if not is_chosen]
         metadata = plan_group(rest, group_index, self._window, "cpu", is_cascading=is_cascading)
         if len(rest) == len(rows):
@@ -103,40 +112,80 @@ class KernelAttention:
     def attend(
         self,
         query: Tensor,
-        stored: Arrays,
+        key: Tensor,
+        value: Tensor | None,
         layer: LayerSpec,
         place: int,
         metadata: AttentionMetadata,
     ) -> Tensor:
-        """Attend every row of the planned step; see `paged_attention`.
+        """Store the new keys and values of the planned step, then attend every row of it.
 
-        place  index of the layer in its group
+        query, key, value  [T, heads, D], no value for MLA; see `KVCache.attend`
+        place              index of the layer in its group
         """
         assert metadata.kernel is not None
         num_tokens, num_heads, _ = query.shape
         output = query.new_empty(num_tokens, num_heads, layer.output_dim)
-        self._call(query, output, layer, place, metadata.kernel.turn)
         rest = metadata.kernel.rest
-        if rest is not None:
+        described = self._describe(layer, place)
+        if rest is None:
+            # In the same call, since each call of torch costs as much as a short row.
+            key = key if key.stride(2) == 1 else key.contiguous()
+            value = value if value is None or value.stride(2) == 1 else value.contiguous()
+            bring(described, metadata.slots, key, value)
+            self._attend(query, output, layer, described, metadata.kernel.turn)
+        else:
+            described.num_new = 0
+            stored = self._storage.write(place, metadata.slots, key, value)
+            self._attend(query, output, layer, described, metadata.kernel.turn)
             own = tuple(array.index_select(1, rest) for array in stored)
             asking, pool = query.index_select(0, rest), self._storage.views[place]
             output.index_copy_(0, rest, paged_attention(asking, own, layer, pool, metadata))
         return output
 
-    def _call(
-        self, query: Tensor, output: Tensor, layer: LayerSpec, place: int, turn: QueryTurn | None
-    ) -> None:
+    def _takes(self, row: SeenRow) -> bool:
+        """Whether a row is the kernel's; never a question of its neighbors."""
+        if row.count <= MAX_CHUNK:
+            return True
+        num_keys = row.start + row.count
+        if row.visible.window is not None:
+            num_keys = min(num_keys, row.visible.sinks + row.visible.window + row.count)
+        num_parts = row.count * (num_keys // KEYS_PER_PART + 3)
+        return self._is_wide and num_parts * self._part_bytes <= MAX_PART_BYTES
+
+    def _describe(self, layer: LayerSpec, place: int) -> Layer:
         layers = self._layers.get(layer)
         if layers is None:
             layers = [describe(layer, pool) for pool in self._storage.views]
             self._layers[layer] = layers
+        return layers[place]
+
+    def _attend(
+        self,
+        query: Tensor,
+        output: Tensor,
+        layer: LayerSpec,
+        described: Layer,
+        turn: QueryTurn | None,
+    ) -> None:
         if query.stride(2) != 1:
             query = query.contiguous()
         turned = None
         if turn is not None and layer.rotary is not None:
             turned = turn.apply(query, layer.rotary, layer.first_rotary_channel)
             query, turned = query.contiguous(), turned.contiguous()
-        attend_rows(self._plan, layers[place], query, turned, output)
+        attend_rows(self._plan, described, query, turned, output)
+
+
+def bring(layer: Layer, slots: Tensor, key: Tensor, value: Tensor | None) -> None:
+    """Let the next call store new keys and values, [T, K, D] each, in slots [T] int64."""
+    layer.num_new = len(slots)
+    layer.new_slots, layer.new_key = slots.data_ptr(), key.data_ptr()
+    layer.new_key_token_stride, layer.new_key_head_stride, _ = key.stride()
+    layer.new_value = None
+    if value is not None:
+        layer.new_value = value.data_ptr()
+        layer.new_value_token_stride, layer.new_value_head_stride, _ = value.stride()
 
 
 def attend_rows(

@@ -81,8 +81,8 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             for group, pool in zip(spec.groups, self.pools, strict=True)
         ]
         self.kernel_attention = [
-            KernelAttention.of(kernels, group, storage)
-            for group, storage in zip(spec.groups, self.storages, strict=True)
+            KernelAttention.of(kernels, spec, group_index, storage)
+            for group_index, storage in enumerate(self.storages)
         ]
         """For each layer group the native kernel's attention, or None for torch's."""
         self.is_cascading = True
@@ -305,10 +305,10 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         count = len(metadata.slots)
         check_query(layer, self._like, count, query)
         check_key_value(layer, self._like, count, key, value)
-        stored = storage.write(place, metadata.slots, key, value)
         kernel_attention = self.kernel_attention[group_index]
         if metadata.kernel is not None and kernel_attention is not None:
-            return kernel_attention.attend(query, stored, layer, place, metadata)
+            return kernel_attention.attend(query, key, value, layer, place, metadata)
+        stored = storage.write(place, metadata.slots, key, value)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
 
     def _prepare(self, step: Step) -> None:

@@ -12,6 +12,7 @@
 #include <new>
 #include <type_traits>
 
+#include "attention_layer.h"
 #include "attention_plan.h"
 #include "pool.h"
 #include "vectors.h"
@@ -25,30 +26,6 @@ constexpr int64_t kBlock = 32;
 // With more queries than that, transposing the keys of a piece costs less than it saves.
 constexpr int64_t kFewQueries = 8;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-enum Type : int64_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kInt8 = 3 };
-
-}  // namespace
-
-// One layer as the caller describes it; strides count elements, the last axis of all is dense.
-struct Layer {
-    int64_t kv_type, query_type;
-    int64_t num_kv_heads, group, key_dim, value_dim;
-    const void* key;
-    const void* value;
-    int64_t key_head_stride, key_slot_stride, value_head_stride, value_slot_stride;
-    const float* key_scale;  // of int8 codes, else null
-    const float* value_scale;
-    int64_t scale_head_stride, scale_slot_stride;
-    double scale, soft_cap;  // no cap where it is 0
-    const void* query;
-    const void* turned;  // queries for sinks, or null where the same serve
-    int64_t query_token_stride, query_head_stride;
-    void* out;
-    int64_t out_token_stride, out_head_stride;
-};
-
-namespace {
 
 // Aligned floats that only grow.
 class Buffer {
@@ -565,12 +542,23 @@ void attend(const Call& call, const Piece& piece, int64_t kv_head) {
 }  // namespace
 }  // namespace kvchat
 
-// Attends the tokens of a plan in one layer and writes their outputs. Reads only slots the plan
-// names; the caller keeps everything alive until this returns.
+// Whether sixteen numbers are one register here, so that also large chunks are worth it.
+KVCHAT_EXPORT int64_t kvchat_is_wide() {
+#if KVCHAT_AVX512
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+// Stores the new tokens of a step in one layer, if there are any, attends the tokens of a plan and
+// writes their outputs. Touches only slots that the step and the plan name; the caller keeps
+// everything alive until this returns.
 KVCHAT_EXPORT void kvchat_attend(const void* plan_address, const void* layer_address) {
     using namespace kvchat;
     const Plan& plan = *static_cast<const Plan*>(plan_address);
     const Layer& layer = *static_cast<const Layer*>(layer_address);
+    store_tokens(layer);
     static thread_local Buffer parts;
     static thread_local std::vector<std::atomic<int32_t>> counters;
     const int64_t num_tokens = static_cast<int64_t>(plan.tokens.size());

@@ -16,7 +16,7 @@ FLOAT32, BFLOAT16, FLOAT16, INT8 = range(4)
 
 
 class Layer(ctypes.Structure):
-    """One layer's arrays: see `struct Layer` in attention.cpp, which this mirrors."""
+    """One layer's arrays: see `struct Layer` in attention_layer.h, which this mirrors."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("kv_type", "query_type", "num_kv_heads", "group")),
@@ -30,7 +30,10 @@ class Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("query", "turned")),
         *((name, ctypes.c_int64) for name in ("query_token_stride", "query_head_stride")),
         ("out", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("out_token_stride", "out_head_stride")),
+        *((name, ctypes.c_int64) for name in ("out_token_stride", "out_head_stride", "num_new")),
+        *((name, ctypes.c_void_p) for name in ("new_slots", "new_key", "new_value")),
+        *((name, ctypes.c_int64) for name in ("new_key_token_stride", "new_key_head_stride")),
+        *((name, ctypes.c_int64) for name in ("new_value_token_stride", "new_value_head_stride")),
     )
 
 
@@ -92,5 +95,5 @@ class KernelPlan:
         )
 
     def attend(self, layer: Layer) -> None:
-        """Attend the tokens of the plan in one layer; everything it names must be alive."""
+        """Store and attend in one layer; everything it names must be alive."""
         self._attend(self._address, ctypes.addressof(layer))

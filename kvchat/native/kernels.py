@@ -36,6 +36,10 @@ class Kernels:
             self._square_numbers = self.library.kvchat_square_numbers
             self._square_numbers.argtypes = [ctypes.c_int64, ctypes.c_void_p]
             self._square_numbers.restype = None
+            is_wide = self.library.kvchat_is_wide
+            is_wide.argtypes, is_wide.restype = [], ctypes.c_int64
+            self.is_wide = bool(is_wide())
+            """Whether it was compiled for registers of sixteen floats."""
         except (OSError, AttributeError) as error:
             raise BuildFailed(f"The native kernels cannot be loaded: {error}.") from error
         if self.square_numbers(40) != [each * each for each in range(40)]:

@@ -118,7 +118,7 @@ def random_step(
     for _ in range(rng.randint(1, max_rows)):
         if sequences and rng.random() < 0.6:
             parent = rng.choice(sequences)
-            sequence = cache.fork(parent, rng.randint(1, cache.length(parent)))
+            sequence = cache.fork(parent, rng.randint(0, cache.length(parent)))
         else:
             window = rng.choice([None, None, 5, 130, 200]) if is_windowed else None
             sinks = rng.choice([0, 4, 150]) if window is not None else 0
@@ -222,18 +222,34 @@ def test_the_place_of_blocks_changes_no_bit(kernels: Kernels) -> None:
     assert torch.equal(*found)
 
 
-def test_long_chunks_and_short_rows_share_a_step(kernels: Kernels) -> None:
-    for seed in range(6):
-        rng = random.Random(seed)
-        step = random_step(rng, GQA, kernels, max_count=5 * MAX_CHUNK)
-        torch.testing.assert_close(step.attend(), step.truth(), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("seed", range(6))
+def test_long_chunks_are_exact_and_share_a_step_with_short_rows(
+    kernels: Kernels, seed: int
+) -> None:
+    step = random_step(random.Random(seed), GQA, kernels, max_count=5 * MAX_CHUNK)
+    torch.testing.assert_close(step.attend(), step.truth(), rtol=1e-5, atol=1e-5)
 
 
-def test_a_step_of_long_chunks_alone_is_left_to_torch(kernels: Kernels) -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_chunks_that_are_left_to_torch_share_a_step_with_rows_that_are_not(
+    kernels: Kernels, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_attention, "MAX_PART_BYTES", 0)
+    rng = random.Random(seed)
+    kv_dtype: KVDtype = rng.choice(["auto", "int8"])
+    step = random_step(rng, GQA, kernels, max_count=5 * MAX_CHUNK, kv_dtype=kv_dtype)
+    torch.testing.assert_close(step.attend(), step.truth(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_chunk_whose_parts_would_take_much_memory_is_left_to_torch(
+    kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_attention, "MAX_PART_BYTES", 0)
     cache = PagedKVCache(KVCacheSpec((GQA,)), 8, kernels=kernels)
-    with cache.reserve([(cache.open(), MAX_CHUNK + 1)]) as step:
-        assert cache._metadata[0].kernel is None
-        step.rollback()
+    for count, is_kernel in ((MAX_CHUNK, True), (MAX_CHUNK + 1, False)):
+        with cache.reserve([(cache.open(), count)]) as step:
+            assert (cache._metadata[0].kernel is not None) == is_kernel
+            step.rollback()
 
 
 def test_what_rows_share_is_read_once(kernels: Kernels) -> None:
@@ -273,3 +289,41 @@ def test_a_kernel_that_disagrees_is_not_used(
     cache = PagedKVCache(KVCacheSpec((GQA,)), 4, kernels=kernels)
     assert cache.kernel_attention == [None]
     assert "torch is used" in caplog.text
+
+
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dim", [16, 24, 64])
+def test_the_kernel_stores_the_bits_that_torch_stores(
+    kernels: Kernels, dtype: torch.dtype, kv_dtype: KVDtype, dim: int
+) -> None:
+    layer = LayerSpec(4, 2, dim, dim, 0.2)
+    generator = torch.Generator().manual_seed(dim)
+    key, value = torch.randn(2, 9, 2, dim, generator=generator).to(dtype)
+    key[3], value[4, 0] = 0, value[4, 0] * 1e-9
+    value = value.transpose(0, 1).contiguous().transpose(0, 1)  # other strides than those of keys
+    query = torch.randn(9, 4, dim, generator=generator).to(dtype)
+    found = []
+    for chosen in (None, kernels):
+        cache = PagedKVCache(
+            KVCacheSpec((layer,)), 6, block_size=4, dtype=dtype, kv_dtype=kv_dtype, kernels=chosen
+        )
+        with cache.reserve([(cache.open(), 2), (cache.open(), 7)]) as step:
+            cache.attend(0, query, key, value)
+            slots = cache._metadata[0].slots
+            found.append([array[:, slots] for array in cache.storages[0].arrays[0]])
+            step.rollback()
+    for plain, native in zip(*found, strict=True):
+        assert torch.equal(plain, native)
+
+
+def test_a_key_that_is_not_finite_has_a_scale_that_is_not(kernels: Kernels) -> None:
+    cache = PagedKVCache(KVCacheSpec((GQA,)), 2, kv_dtype="int8", kernels=kernels)
+    key = torch.zeros(1, 2, 16)
+    key[0, 0, 5], key[0, 1, 7] = float("nan"), float("inf")
+    with cache.reserve([(cache.open(), 1)]) as step:
+        output = cache.attend(0, torch.ones(1, 4, 16), key, key)
+        scales = cache.storages[0].arrays[0][1][:, cache._metadata[0].slots]
+        step.rollback()
+    assert not scales.isfinite().any()
+    assert output.isnan().all()
