@@ -27,7 +27,12 @@ class RMSNorm(nn.Module):
             normed = functional.rms_norm(hidden.float(), shape, eps=self.eps)
             return (normed * (1.0 + self.weight.float())).to(self.weight.dtype)
         if hidden.dtype == self.weight.dtype == torch.float32:
-            return functional.rms_norm(hidden, shape, self.weight, self.eps)
+            if torch.is_grad_enabled():
+                return functional.rms_norm(hidden, shape, self.weight, self.eps)
+            # The same bits, with one large new tensor instead of four: on a CPU it is the first
+            # touch of fresh memory that a long prompt waits for here, 5 to 14 times.
+            scale = hidden.square().mean(-1, keepdim=True).add_(self.eps).rsqrt_()
+            return (hidden * scale).mul_(self.weight)
         normed = functional.rms_norm(hidden.float(), shape, eps=self.eps)
         return normed.to(self.weight.dtype) * self.weight
 
@@ -51,8 +56,13 @@ class GatedMLP(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, hidden_size] to [T, hidden_size]."""
-        gate = activate(self.gate_proj(hidden), self.activation)
-        return self.down_proj(gate * self.up_proj(hidden))  # type: ignore[no-any-return]
+        gate = self.gate_proj(hidden)
+        if torch.is_grad_enabled() or self.activation != "silu":
+            gate = activate(gate, self.activation) * self.up_proj(hidden)
+        else:
+            # In place, since fresh memory for a long prompt costs more than the arithmetic.
+            gate = functional.silu(gate, inplace=True).mul_(self.up_proj(hidden))
+        return self.down_proj(gate)  # type: ignore[no-any-return]
 
 
 def activate(gate: Tensor, activation: Activation) -> Tensor:
