@@ -65,7 +65,6 @@ class StandInHub:
         """Answered to everything, if set."""
         self.requests: list[str] = []
         """Method and path of each, with the range that was asked for."""
-        self.num_bytes_sent = 0
         self.is_holding = threading.Event()
         self.go_on = threading.Event()
         hub = self
@@ -204,4 +203,3 @@ class _Handler(BaseHTTPRequestHandler):
             part = part[hold:]
         with contextlib.suppress(ConnectionError):  # whoever asked may be gone
             self.wfile.write(part)
-            self.server_hub.num_bytes_sent += len(part)
