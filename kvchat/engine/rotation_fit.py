@@ -26,7 +26,7 @@ class RotationFit:
         self._lineup = lineup
 
     def prepare(self, sequence: Sequence, num_tokens: int) -> None:
-        """Fit a sequence that does not run for a prompt of so many tokens."""
+        """Have a sequence rotated for so many tokens; it lets go of keys rotated otherwise."""
         cache, cache_id = self._cache, sequence.cache_id
         if not cache.spec.depends_on_length or not num_tokens:
             return

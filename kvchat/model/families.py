@@ -46,6 +46,8 @@ class Family:
     text_config       the field that holds the language model's config inside a larger one
     activation_fields where the activation is named; the first that is not null wins
     activations       names of activations that mean something else here than elsewhere
+    window_rule       which layers have the window, where the config does not name them
+    norms             which norms a layer has, and what they are called
     is_unit_offset    norms scale by 1 + weight (Gemma) instead of weight
     scales_embedding  embeddings are multiplied by sqrt(hidden_size)
     has_qkv_bias      q, k and v have a bias whatever the config says, o has none
@@ -57,6 +59,7 @@ class Family:
     experts           how the config names its mixture of experts, if it has one
     packed            stored tensors that hold several of our linears
     renamed           parts of our parameter names -> what they are called in checkpoints
+    ignorable         tensors that may be there and are not read
     """
 
     model_type: str
