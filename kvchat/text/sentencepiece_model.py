@@ -23,7 +23,7 @@ class SentencePieceModel:
     adds_bos = True
 
     def __init__(self, proto: SentencePieceProto, files: TokenizerFiles) -> None:
-        """Raises RuntimeError when the library refuses the model."""
+        """Raises RuntimeError when the library refuses the model, ValueError when we do."""
         self._proto = proto
         self._model = sentencepiece.SentencePieceProcessor(model_proto=proto.raw)
         self._model_without_prefix = self._model
@@ -40,6 +40,8 @@ class SentencePieceModel:
         self.pieces = proto.pieces
         self.types = proto.types
         self.unk_id: int = self._model.unk_id()
+        if not 0 <= self.unk_id < len(self.pieces):
+            raise ValueError("it has no unknown piece")
         names = (
             ("bos_token", self._model.bos_id()),
             ("eos_token", self._model.eos_id()),

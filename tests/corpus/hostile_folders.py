@@ -182,6 +182,14 @@ def entry(**changes: Any) -> Callable[[Header], object]:
     return lambda header: header["model.norm.weight"].update(changes)
 
 
+def without_unknown_piece(folder: HostileFolder) -> None:
+    raw = bytearray((folder.path / "tokenizer.model").read_bytes())
+    behind = raw.index(b"<unk>") + 5  # then a tag, four bytes of score, a tag, the type
+    assert raw[behind + 5 : behind + 7] == b"\x18\x02"
+    raw[behind + 6] = 3
+    folder.write("tokenizer.model", bytes(raw))
+
+
 def many_tensors(folder: HostileFolder) -> None:
     each = b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     header = b"{" + b",".join(each % index for index in range(25_000)) + b"}"
@@ -435,6 +443,10 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "tokenizer of rubbish": (
         lambda f: f.write("tokenizer.model", b"\x80\x04K\x01."),
         "tokenizer.model is damaged",
+    ),
+    "tokenizer without unk": (
+        without_unknown_piece,
+        "tokenizer.model is damaged: it has no unknown piece.",
     ),
     "tokenizer huge": (
         lambda f: f.sparse("tokenizer.model", b"x", 90 << 20),

@@ -30,6 +30,7 @@ ONLY_LOADING_SHOWS = {
     "head missing",
     "fewer rows than vocab_size",
     "tokenizer beyond the embedding",
+    "tokenizer without unk",
 }
 """What an inspection, which knows no tensor by its name, does not tell, or tells otherwise."""
 FILES = (
