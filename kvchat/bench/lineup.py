@@ -142,6 +142,7 @@ def _add_transformers(lineup: Lineup, folder: Path) -> None:
         }
     peer = transformers_peer.TransformersPeer(folder, DTYPES[precision], weights)
     lineup.peers.append(peer)
+    lineup.notes.append(f"Beside transformers {peer.version}.")
 
 
 def _add_llama(lineup: Lineup, directory: Path, shape: str) -> None:
@@ -159,4 +160,6 @@ def _add_llama(lineup: Lineup, directory: Path, shape: str) -> None:
         unfinished = temporary_name(target)
         llama_peer.quantize_file(source, unfinished, file_type, torch.get_num_threads())
         os.replace(unfinished, target)
-    lineup.peers.append(llama_peer.LlamaPeer(target, file_type))
+    peer = llama_peer.LlamaPeer(target, file_type)
+    lineup.peers.append(peer)
+    lineup.notes.append(f"Beside llama.cpp of llama-cpp-python {peer.version}.")
