@@ -23,14 +23,15 @@ MAX_PATHS = 50
 def read_named(name: str, max_bytes: int) -> tuple[Path, bytes]:
     """Return the path of a file the user named, `~` expanded, and its content.
 
-    Raises FileMissing with the whole path, so that one sees where it was looked for, and
+    Raises FileMissing, which says where it was looked for, and
     UntrustedFile for what is no regular file, is too long or cannot be read.
     """
     path = Path(os.path.expanduser(name))  # the method of Path raises for unknown users
     try:
         return path, read_regular(path, max_bytes)
     except FileMissing as error:
-        raise FileMissing(f"{Path.cwd() / path} is missing.") from error
+        place = "" if path.is_absolute() else f"; looked in {Path.cwd()}"
+        raise FileMissing(f"{path} is missing{place}.") from error
 
 
 def read_attachment(name: str) -> tuple[str, str]:

@@ -114,7 +114,7 @@ async def test_a_folder_that_is_not_there_is_one_sentence(
     ("line", "said"),
     [
         ("/import", "Name the file"),
-        ("/import none.json", "none.json is missing."),
+        ("/import none.json", "none.json is missing"),
         ("/import bad.bin", "bad.bin is not UTF-8 text."),
         ("/import other.md", "This is no chat."),
         ("/import .", "is not a regular file"),
