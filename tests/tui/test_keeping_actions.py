@@ -126,7 +126,7 @@ async def test_what_cannot_be_imported_is_one_sentence(
     (here / "bad.bin").write_bytes(b"\xff\xfe")
     (here / "other.md").write_text("nothing")
     runtime = make_runtime()
-    async with make_app(runtime).run_test(size=(100, 24)) as pilot:
+    async with make_app(runtime).run_test(size=(300, 24)) as pilot:
         await wait_until(pilot, lambda: pilot.app.chat.view is not None)
         await say(pilot, line)
         await wait_for_text(pilot, said)
