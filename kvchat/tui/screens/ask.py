@@ -120,8 +120,8 @@ class AskScreen(ViewScreen):
     def _paste_refused(self, event: Prompt.Refused) -> None:
         self.notice(event.sentence, "error")
 
-    @on(Prompt.Changed)
-    def _prompt_changed(self) -> None:
+    def prompt_changed(self) -> None:
+        """Give the prompt the rows its text needs."""
         self.prompt.styles.height = self.prompt.fitting_rows(max(self.app.size.width - 5, 10), 4)
         self.update_view()
 

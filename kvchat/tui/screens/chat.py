@@ -12,7 +12,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Static, TextArea
+from textual.widgets import Static
 
 from kvchat.errors import KVChatError
 from kvchat.tui.background import run_in_background
@@ -259,8 +259,8 @@ class ChatScreen(Screen[None]):
 
     # -- the prompt ------------------------------------------------------------------------
 
-    @on(TextArea.Changed)
-    def _prompt_changed(self) -> None:
+    def prompt_changed(self) -> None:
+        """Give the prompt the rows its text needs, and offer what completes it."""
         rows = self._prompt_rows()
         if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
             self.prompt.styles.height = rows

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from rich.cells import cell_len
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 from textual.widgets import TextArea
+from textual.widgets.text_area import TextAreaTheme
 
 from kvchat.clean_text import clean, storable
 from kvchat.tui.cells import shorten
@@ -29,11 +33,14 @@ MAX_ROWS = 8
 MAX_KEPT_PASTES = 8
 
 
-class _KeyTaker(Protocol):
+class _Owner(Protocol):
     """The screen a prompt is on."""
 
     def press(self, key: str) -> bool:
         """Run the command a key means; False lets the prompt have it."""
+
+    def prompt_changed(self) -> None:
+        """Take note that the text of the prompt is another one."""
 
 
 class Prompt(TextArea):
@@ -57,6 +64,8 @@ class Prompt(TextArea):
             id=id,
         )
         self.cursor_blink = False
+        self._dressed: TextAreaTheme | None = None
+        """The text area's colors, once they were taken from the styles as they are now."""
         self._pastes: dict[str, str] = {}
         """The chips in the text, and what each stands for."""
         self._kept: dict[str, str] = {}
@@ -134,10 +143,35 @@ class Prompt(TextArea):
                 return limit
         return max(rows, 1)
 
+    def post_message(self, message: Message) -> bool:
+        """Take a message; where the cursor went is told to nobody, since nobody asks.
+
+        Textual tells it every widget around this one, which took longer than the rest of a key.
+        """
+        if isinstance(message, TextArea.SelectionChanged):
+            return False
+        return super().post_message(message)
+
+    def _on_text_area_changed(self, event: TextArea.Changed) -> None:
+        event.stop()  # as above
+        cast(_Owner, self.screen).prompt_changed()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the rows of a region; colors are worked out once, not for every painting."""
+        if self._dressed is self._theme:
+            return ScrollView.render_lines(self, crop)
+        self._dressed = self._theme
+        return super().render_lines(crop)
+
+    def notify_style_update(self) -> None:
+        """Take the colors anew when theme or styles changed."""
+        super().notify_style_update()
+        self._dressed = None
+
     async def _on_key(self, event: events.Key) -> None:
         # Commands, editing keys and letters all go through this one queue, so that fast typing
         # (a line and Enter in one read) keeps its order.
-        if cast(_KeyTaker, self.screen).press(event.key):
+        if cast(_Owner, self.screen).press(event.key):
             event.stop()
             event.prevent_default()
             return

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
-from textual.selection import Selection
 from textual.strip import Strip
 
 from kvchat.tui.block_text import TextPart
@@ -25,8 +23,8 @@ from kvchat.tui.chat_state import ScrollPlace
 from kvchat.tui.find_marks import hit_lines, with_hits
 from kvchat.tui.marked_text import marked_cells, with_style
 from kvchat.tui.message_lines import MessageLines
+from kvchat.tui.widgets.line_view import LineView
 from kvchat.tui.widgets.line_widget import strip_of
-from kvchat.tui.widgets.plain_bar import PlainBar
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
@@ -34,12 +32,13 @@ if TYPE_CHECKING:
 MAX_FITTING_ROUNDS = 12
 Hint: TypeAlias = Callable[[int], Sequence[Line]]
 """What stands in place of a conversation, in lines of at most so many cells."""
+BAR_LINES = 4
+"""The scroll bar is drawn again once so many lines have arrived, and when a reply ends."""
 
 
-class Transcript(ScrollView, can_focus=True):
+class Transcript(LineView):
     """Shows a list of MessageLines; whoever owns the list calls `show` and `append`."""
 
-    ALLOW_SELECT: ClassVar[bool] = True
     FOCUS_ON_CLICK: ClassVar[bool] = False
 
     app: "KVChatApp"
@@ -55,19 +54,14 @@ class Transcript(ScrollView, can_focus=True):
         self._place: tuple[int, int] = (0, 0)  # entry and line at the top while not following
         self._num_lines_at_release = 0
         self._is_fitting = False
-        self._base = Style()
+        self._is_bar_due = True
+        self._num_bar_lines = 0
         self._pattern: re.Pattern[str] | None = None
         self._looked_at: tuple[str, int] | None = None
         """The hit of a search that is looked at: its message, and the line it stands in."""
         self._parts: Sequence[TextPart] = ()
         self._marked: dict[str, dict[int, tuple[int, int]]] = {}
         """For messages with marked text, for each of their lines with some: from where to where."""
-
-    def on_mount(self) -> None:
-        """Take a scroll bar without block characters where only ASCII is drawn."""
-        super().on_mount()  # type: ignore[no-untyped-call]  # textual leaves it untyped
-        if self.app.settings.ascii:
-            self.vertical_scrollbar.renderer = PlainBar  # type: ignore[misc]  # only this one
 
     # -- content ---------------------------------------------------------------------------
 
@@ -136,7 +130,7 @@ class Transcript(ScrollView, can_focus=True):
         if before == len(entry.lines(width)):
             self.refresh_lines(top + first, before - first + 1)
         else:
-            self._fit()
+            self._fit(is_growing=True)
             self.refresh_lines(top + first, self.size.height + self._tops[-1])
 
     @property
@@ -196,14 +190,14 @@ class Transcript(ScrollView, can_focus=True):
                     self._place = (index, max(top - self.size.height // 3, 0))
                     self._num_lines_at_release = self._tops[-1]
                 self._marked[entry.message_id] = cells
-        self._forget_strips()
+        self.forget_strips()
         self._fit()
         self.refresh()
 
     def mark_hits(self, pattern: re.Pattern[str] | None) -> None:
         """Mark every hit of a search; None marks none."""
         self._pattern, self._looked_at = pattern, None
-        self._forget_strips()
+        self.forget_strips()
         self.refresh()
 
     def show_hit(self, message_id: str, number: int) -> None:
@@ -221,7 +215,7 @@ class Transcript(ScrollView, can_focus=True):
                 self.is_following = False
                 self._place = (index, max(line - self.size.height // 3, 0))
                 self._num_lines_at_release = self._tops[-1]
-        self._forget_strips()
+        self.forget_strips()
         self._fit()
         self.refresh()
 
@@ -241,7 +235,10 @@ class Transcript(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Note where the user scrolled to, and measure what came into view."""
-        super().watch_scroll_y(old_value, new_value)
+        if self._is_bar_due:
+            super().watch_scroll_y(old_value, new_value)
+        else:
+            self.refresh(self.size.region)
         if self._is_fitting or not self._entries or round(old_value) == round(new_value):
             return
         y = round(new_value)
@@ -264,23 +261,10 @@ class Transcript(ScrollView, can_focus=True):
             self.mark_text(self._parts)
         self._fit()
 
-    def notify_style_update(self) -> None:
-        """Forget drawn strips when theme or colours changed."""
-        super().notify_style_update()
-        self._forget_strips()
-
-    def _forget_strips(self) -> None:
+    def forget_strips(self) -> None:
+        """Draw every line again when it is next painted."""
         for entry in self._entries:
             entry.strips.clear()
-
-    def update_node_styles(self, animate: bool = True) -> None:
-        """Do nothing: no style of ours depends on focus or hovering."""
-
-    def restyle(self) -> None:
-        """Take the colours of a new theme."""
-        super().update_node_styles(animate=False)
-        self.notify_style_update()
-        self.refresh()
 
     @property
     def _text_width(self) -> int:
@@ -294,7 +278,7 @@ class Transcript(ScrollView, can_focus=True):
     def _entry_at(self, y: int) -> int:
         return min(max(bisect_right(self._tops, y) - 1, 0), max(len(self._entries) - 1, 0))
 
-    def _fit(self) -> None:
+    def _fit(self, *, is_growing: bool = False) -> None:
         """Measure what is in view and set the scroll offset, until both agree."""
         if self._is_fitting or not self.is_attached:
             return
@@ -307,26 +291,30 @@ class Transcript(ScrollView, can_focus=True):
                 y = self._wanted_y(height)
                 if not self._measure_visible(y, height, width):
                     break
+            new_lines = abs(self._tops[-1] - self._num_bar_lines)
+            self._is_bar_due = not is_growing or new_lines >= BAR_LINES
             self._set_virtual_size(Size(width, self._tops[-1]), height)
             limit = max(self._tops[-1] - height, 0)
             self.set_reactive(type(self).scroll_target_y, float(min(y, limit)))
             if round(self.scroll_y) != min(y, limit):
                 self.scroll_to(y=min(y, limit), animate=False, force=True, immediate=True)
-            if limit:  # the base class tells a bar its place only while it is visible
+            if limit and self._is_bar_due:  # the base class tells only a bar that is visible
                 self.vertical_scrollbar.position = min(y, limit)
         finally:
-            self._is_fitting = False
+            self._is_fitting, self._is_bar_due = False, True
 
     def _set_virtual_size(self, size: Size, height: int) -> None:
         """Take a new content size; the screen is laid out again only if the bar comes or goes."""
-        if size == self.virtual_size:
-            return
+        if self._is_bar_due:
+            self._num_bar_lines = size.height
         has_bar = size.height > height
+        if size == self.virtual_size and not (has_bar and self._is_bar_due):
+            return
         if has_bar != self.show_vertical_scrollbar:
             self.virtual_size = size
             return
         self.set_reactive(type(self).virtual_size, size)
-        if has_bar:
+        if has_bar and self._is_bar_due:
             self.vertical_scrollbar.window_virtual_size = size.height
 
     def _wanted_y(self, height: int) -> int:
@@ -352,49 +340,38 @@ class Transcript(ScrollView, can_focus=True):
 
     # -- drawing ---------------------------------------------------------------------------
 
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """Return the lines of a region; the base style is worked out once for all of them."""
-        base = self.rich_style
-        if base != self._base:
-            self._base = base
-            self._forget_strips()
-        return super().render_lines(crop)
-
-    def render_line(self, y: int) -> Strip:
-        """Return one line of the view, exactly as wide as the view."""
-        width = self.size.width
-        base = self._base
-        line_y = self.scroll_offset.y + y
-        strip = self._strip(line_y, width, base)
-        selection = self.text_selection
-        if selection is not None:
-            strip = self._selected(strip, selection, line_y)
-        if y == self.size.height - 1 and self.num_new_lines:
-            return self._with_new_lines_mark(strip, width, base)
-        return strip.apply_offsets(0, line_y)
-
-    def _strip(self, line_y: int, width: int, base: Style) -> Strip:
+    def strips(self, first: int, count: int, width: int, base: Style) -> list[Strip]:
+        """Return lines of the conversation, or of the hint; blank ones below them."""
+        found: list[Strip] = []
+        behind = first + count
         if not self._entries:
-            hint = self._hint(self._text_width)
-            if 0 <= line_y < len(hint):
-                return strip_of(hint[line_y], width, base, self.app)
-            return Strip.blank(width, base)
-        if line_y >= self._tops[-1]:
-            return Strip.blank(width, base)
-        index = self._entry_at(line_y)
-        entry = self._entries[index]
-        lines = entry.lines(self._text_width)
-        number = line_y - self._tops[index]
-        if number >= len(lines):
-            return Strip.blank(width, base)
+            drawn = self._hint(self._text_width)[max(first, 0) : max(behind, 0)]
+            found = [strip_of(line, width, base, self.app) for line in drawn]
+        text_width = self._text_width
+        y = first
+        while self._entries and y < min(behind, self._tops[-1]):
+            index = self._entry_at(y)
+            bottom = min(self._tops[index + 1], behind)
+            entry, number = self._entries[index], y - self._tops[index]
+            found += self._strips_of(entry, number, number + bottom - y, text_width, width, base)
+            y = bottom
+        return found + [Strip.blank(width, base)] * (count - len(found))
+
+    def _strips_of(
+        self, entry: MessageLines, first: int, behind: int, text_width: int, width: int, base: Style
+    ) -> list[Strip]:
+        """Return some lines of one message, drawn now or earlier; blank where it has none."""
+        lines = entry.lines(text_width)
         strips = cast(list[Strip | None], entry.strips)
-        if len(strips) <= number:
-            strips += [None] * (number + 1 - len(strips))
-        strip = strips[number]
-        if strip is None or strip.cell_length != width:
-            strip = self._drawn(entry, lines[number], number, width, base)
-            strips[number] = strip
-        return strip
+        if len(strips) < behind:
+            strips += [None] * (min(behind, len(lines)) - len(strips))
+        found: list[Strip] = []
+        for number in range(first, min(behind, len(lines))):
+            strip = strips[number]
+            if strip is None or strip.cell_length != width:
+                strip = strips[number] = self._drawn(entry, lines[number], number, width, base)
+            found.append(strip)
+        return found + [Strip.blank(width, base)] * (behind - first - len(found))
 
     def _drawn(
         self, entry: MessageLines, line: Line, number: int, width: int, base: Style
@@ -412,38 +389,15 @@ class Transcript(ScrollView, can_focus=True):
             line = with_hits(line, self._pattern, "lit" if is_looked_at else "marked")
         return strip_of(line, width, base, self.app)
 
-    def _with_new_lines_mark(self, strip: Strip, width: int, base: Style) -> Strip:
+    def last_row(self, strip: Strip, width: int, base: Style) -> Strip:
+        """Tell at the bottom how much arrived below, where the user reads further up."""
         count = self.num_new_lines
+        if not count:
+            return strip
         text = f" {self.app.glyphs.down} {count} new line{'s' if count > 1 else ''} "
         room = max(width - len(text), 0)
         mark = strip_of(((text, "accent reverse"),), min(len(text), width), base, self.app)
         return Strip.join([strip.crop(0, room), mark])
-
-    def _selected(self, strip: Strip, selection: Selection, line_y: int) -> Strip:
-        span = selection.get_span(line_y)
-        if span is None:
-            return strip
-        start, end = span
-        left = strip.index_to_cell_position(start)
-        right = strip.cell_length if end == -1 else strip.index_to_cell_position(end)
-        style = self.screen.get_component_rich_style("screen--selection")
-        segments = strip.crop(left, right)
-        chosen = Strip(
-            [type(s)(s.text, (s.style or Style()) + style) for s in segments], right - left
-        )
-        return Strip.join([strip.crop(0, left), chosen, strip.crop(right, strip.cell_length)])
-
-    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """Return the text of the selected lines, as shown but without padding."""
-        start = selection.start.y if selection.start else 0
-        end = selection.end.y if selection.end else self._tops[-1] - 1
-        width, base = self.size.width, self.rich_style
-        texts: list[str] = []
-        for line_y in range(start, min(end, self._tops[-1] - 1) + 1):
-            text = self._strip(line_y, width, base).text
-            span = selection.get_span(line_y) or (0, -1)
-            texts.append(text[span[0] : None if span[1] == -1 else span[1]].rstrip())
-        return "\n".join(texts), "\n"
 
     async def _on_key(self, event: events.Key) -> None:
         if self.app.chat.press(event.key):
@@ -455,10 +409,7 @@ class Transcript(ScrollView, can_focus=True):
             self.follow()
 
     def refresh_lines(self, y_start: int, line_count: int = 1) -> None:
-        """Repaint lines of the content that are in view."""
-        first = max(y_start - self.scroll_offset.y, 0)
-        last = min(y_start + line_count - self.scroll_offset.y, self.size.height)
-        if first < last:
-            self.refresh(Region(0, first, self.size.width, last - first))
+        """Repaint lines of the content that are in view, and the mark that counts new ones."""
+        super().refresh_lines(y_start, line_count)
         if self.num_new_lines:
             self.refresh(Region(0, self.size.height - 1, self.size.width, 1))
