@@ -1,21 +1,17 @@
 """Pictures of the views of the pool, compared with those that somebody looked at.
 
-`KVCHAT_DRAW=1 pytest -m snapshot tests/tui/test_block_pictures.py` draws them again; look at each
-before it is committed.
+`KVCHAT_DRAW=1 pytest -m snapshot tests/tui` draws all pictures again; look at each before it is
+committed.
 """
 
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from rich.segment import Segment, Segments
-from textual.geometry import Region
+from svg_picture import svg_of  # type: ignore[import-not-found]
 
 from kvchat.kv.pool_history import PoolSample
 from kvchat.kv.pool_view import PoolEvent
@@ -79,19 +75,6 @@ def told_story(runtime: Any) -> None:
         runtime.events.append(PoolEvent(number, kind, text, count, NOON - 200 + 35 * number))
 
 
-def picture(app: KVChatApp, region: Region) -> str:
-    """Draw a part of the screen; what differs between two drawings of the same is left out."""
-    console = Console(
-        width=region.width, record=True, file=StringIO(), force_terminal=True,
-        color_system="truecolor", legacy_windows=False,
-    )  # fmt: skip
-    for strip in app.screen._compositor.render_strips()[region.y : region.bottom]:
-        segments = [*strip.crop(region.x, region.right).simplify(), Segment.line()]
-        console.print(Segments(segments), end="")
-    svg = console.export_svg(title="kvchat", unique_id="kvchat")
-    return re.sub(r"terminal-\d+", "terminal", svg)
-
-
 @pytest.mark.snapshot
 @pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=["80x24", "140x40"])
 @pytest.mark.parametrize("view", VIEWS)
@@ -129,7 +112,7 @@ async def test_a_view_looks_as_it_did_when_somebody_looked(
             panel = app.chat.blocks.panel
             assert panel is not None
             region = panel.region
-        drawn = picture(app, region)
+        drawn = svg_of(app, region)
     path = PICTURES / f"blocks-{view}-{size[0]}x{size[1]}.svg"
     if os.environ.get("KVCHAT_DRAW"):
         path.parent.mkdir(exist_ok=True)
