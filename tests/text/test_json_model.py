@@ -340,7 +340,7 @@ def test_a_mutated_file_is_refused_or_usable(
 def test_many_mutated_files_are_refused_or_usable(
     kind: str, json_documents: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    for raw in mutations(json_documents[kind], 2000, seed=6):
+    for raw in mutations(json_documents[kind], 500, seed=6):
         load_and_use(raw, tmp_path)
 
 
@@ -352,13 +352,16 @@ def test_a_vocabulary_of_a_quarter_of_a_million_pieces_loads_in_the_sandbox_and_
     model = document["model"]
     vocab, merges = model["vocab"], model["merges"]
     draw, pieces = random.Random(8), list(vocab)
+    parts = [piece for piece in pieces if len(piece) < 5]
     while len(pieces) < 250_000:
-        pair = draw.choice(pieces[:20_000]), draw.choice(pieces[:20_000])
+        pair = draw.choices(parts, k=2)
         piece = "".join(pair)
-        if piece not in vocab and len(piece) < 16:
+        if piece not in vocab:
             vocab[piece] = len(pieces)
             pieces.append(piece)
-            merges.append(list(pair))
+            merges.append(pair)
+            if len(parts) < 5_000 and len(piece) < 8:
+                parts.append(piece)
     for number, token in enumerate(document["added_tokens"]):
         token["id"] = len(pieces) + number
     folder = make_json_folder("large", document)
