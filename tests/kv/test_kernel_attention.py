@@ -135,7 +135,7 @@ def random_step(
 
 
 @pytest.mark.parametrize(
-    ("kind", "kv_dtype", "seed"), list(product(KINDS, ("auto", "int8"), range(3)))
+    ("kind", "kv_dtype", "seed"), list(product(KINDS, ("auto", "int8"), range(2)))
 )
 def test_any_forest_is_attended_to_as_densely(
     kernels: Kernels, kind: str, kv_dtype: KVDtype, seed: int
@@ -169,7 +169,7 @@ def check_random_shape(seed: int, kernels: Kernels) -> None:
     torch.testing.assert_close(found.float(), truth, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_heads_groups_types_windows_and_caps_of_all_kinds_are_exact(
     kernels: Kernels, seed: int
 ) -> None:
