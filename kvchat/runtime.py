@@ -275,7 +275,7 @@ class ChatRuntime(Archive):
     def focus(self, session: Session | None) -> None:
         """Tell the scheduler whose prompt to read first, and the store which chat is looked at.
 
-        Never waits. The last one stored is the one used last when the runtime starts again.
+        Never waits. When the runtime starts again, the last one looked at is the one used last.
         """
         owner = None if session is None else session.id
         if owner is not None and owner != self._focus:
@@ -347,6 +347,8 @@ class ChatRuntime(Archive):
         self._save_all(SECONDS_TO_SAVE if timeout is None else timeout)
         self._engine.close(timeout)
         self.host.replies.end_all()
+        if (looked_at := self._focus) is not None:  # others may have been talked with meanwhile
+            self._store.submit(lambda database: database.note_used(looked_at))
         if self._segments is not None:
             self._segments.close(timeout)
         self._store.close(timeout)

@@ -173,6 +173,20 @@ async def test_a_real_chat_sends_what_waits_and_keeps_its_draft_through_a_kill(
             assert app.chat.prompt.text == "two"
 
 
+async def test_a_chat_that_answers_behind_the_shown_one_is_not_where_the_app_starts(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"data_dir": tmp_path, "sampling": {"max_tokens": 2}}
+    with ChatRuntime(tiny_model, **options) as runtime:
+        behind, shown = runtime.new_session("behind"), runtime.new_session("shown")
+        runtime.focus(shown)
+        behind.send("hello").wait(60)
+    with ChatRuntime(tiny_model, **options) as runtime:
+        last = SessionChoice(last=True).open(runtime)
+
+    assert last is not None and last.id == shown.id
+
+
 async def test_the_app_starts_in_the_chat_that_was_shown_when_it_was_left(
     tiny_model: Path, tmp_path: Path
 ) -> None:
