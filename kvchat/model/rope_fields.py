@@ -1,4 +1,4 @@
-"""RopeConfig from config.json, in both dialects of its rope keys; the newer key wins.
+"""RopeConfig from config.json, in both dialects of its rope keys; both at once must agree.
 
 4.x  rope_theta, partial_rotary_factor, rope_scaling {type or rope_type, ...}; for Gemma 3 also
      rope_local_base_freq, since its windowed layers rotate by a base of their own
@@ -16,6 +16,7 @@ from kvchat.model.rope_scaling import RopeConfig, mscale
 from kvchat.untrusted import JsonValue
 
 _ORIGINAL = "original_max_position_embeddings"
+_PART = "partial_rotary_factor"
 _FIELDS = {
     "default": frozenset[str](),
     "linear": frozenset({"factor"}),
@@ -75,6 +76,12 @@ def _places(reader: FieldReader, family: Family) -> tuple[_Place, _Place | None]
     if not isinstance(fields, dict):
         raise ModelError(f"config.json: {name} is {shown(fields)}, expected an object.")
     theta = reader.number("rope_theta", 1.0, 1e15)
+    older = document.get("rope_scaling")
+    if older and name == "rope_parameters" and not _agree(older, fields, document, theta, family):
+        raise ModelError(
+            "config.json: rope_scaling and rope_parameters contradict each other; write what is "
+            "meant into rope_parameters, with its rope_theta, and remove rope_scaling."
+        )
     if "rope_local_base_freq" not in family.honours:
         return _Place(name, fields, theta), None
     local_theta = reader.number("rope_local_base_freq", 1.0, 1e15)
@@ -96,6 +103,38 @@ def _places(reader: FieldReader, family: Family) -> tuple[_Place, _Place | None]
                 "layers; it belongs into one of them."
             )
     return by_type["full_attention"], by_type["sliding_attention"]
+
+
+def _agree(
+    older: JsonValue,
+    newer: Mapping[str, JsonValue],
+    document: Mapping[str, JsonValue],
+    theta: float,
+    family: Family,
+) -> bool:
+    """Say whether a config that has both dialects means the same by them.
+
+    People stretch a model by adding rope_scaling, as its card says, to a folder that has
+    rope_parameters already. transformers then takes the former, older versions of it the latter.
+    """
+    shared: dict[str, JsonValue] = {
+        "rope_theta": theta,
+        _PART: document.get(_PART),
+        _ORIGINAL: document.get(_ORIGINAL),
+    }
+
+    def meant(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        whole = shared | {key: value for key, value in fields.items() if value is not None}
+        kind = whole.pop("type", "default")
+        kind = whole.pop("rope_type", kind)
+        return whole | {
+            "rope_type": family.rope_aliases.get(kind, kind) if isinstance(kind, str) else kind
+        }
+
+    if not isinstance(older, dict):
+        return False
+    full = newer.get("full_attention", newer)
+    return older == newer or (isinstance(full, dict) and meant(older) == meant(full))
 
 
 def _read(

@@ -114,14 +114,40 @@ def test_both_dialects_of_rope_mean_the_same(
     assert expected.rope.kind == newer["rope_type"]
 
 
-def test_the_newer_key_wins() -> None:
+@pytest.mark.parametrize(
+    ("theta", "older"),
+    [
+        (7.0, {"type": "linear", "factor": 3.0}),
+        (9.0, {"type": "linear", "factor": 3.0}),
+        (9.0, {"type": "dynamic", "factor": 5.0}),
+        (9.0, {"rope_theta": 8.0, "rope_type": "linear", "factor": 5.0}),
+        (7.0, {"rope_type": "linear", "factor": 5.0}),
+        (9.0, {"rope_type": "default"}),
+        (9.0, [1]),
+    ],
+)
+def test_two_dialects_that_contradict_each_other_are_refused(theta: float, older: object) -> None:
+    newer = {"rope_theta": 9.0, "rope_type": "linear", "factor": 5.0}
+    with pytest.raises(ModelError, match="rope_scaling and rope_parameters contradict each other"):
+        ModelConfig.from_json(
+            REQUIRED | {"rope_theta": theta, "rope_scaling": older, "rope_parameters": newer}
+        )
+
+
+@pytest.mark.parametrize(
+    ("theta", "older"),
+    [
+        (9.0, {"type": "linear", "factor": 5}),
+        (9.0, {"type": "linear", "rope_type": "linear", "factor": 5.0}),
+        (7.0, {"rope_theta": 9, "rope_type": "linear", "factor": 5.0, "beta_fast": None}),
+        (7.0, {}),
+        (7.0, None),
+    ],
+)
+def test_two_dialects_that_agree_are_read(theta: float, older: object) -> None:
+    newer = {"rope_theta": 9.0, "rope_type": "linear", "factor": 5.0}
     config = ModelConfig.from_json(
-        REQUIRED
-        | {
-            "rope_theta": 7.0,
-            "rope_scaling": {"type": "linear", "factor": 3.0},
-            "rope_parameters": {"rope_theta": 9.0, "rope_type": "linear", "factor": 5.0},
-        }
+        REQUIRED | {"rope_theta": theta, "rope_scaling": older, "rope_parameters": newer}
     )
     assert config.rope == RopeConfig(9.0, "linear", 5.0)
 
