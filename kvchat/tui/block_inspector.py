@@ -174,7 +174,9 @@ def _rewind_words(
     num_tokens = said.num_kept if said is not None else end_token(picture, place)
     cost = rewind_cost(picture.view, place.session_id, num_tokens)
     if not cost.num_dropped and not cost.num_staying:
-        words = "nothing is behind it"
+        sequence = sequence_of(picture.view, place.session_id)
+        holds_blocks = sequence is not None and any(block >= 0 for block in sequence.table)
+        words = "nothing is behind it" if holds_blocks else "it holds no block now"
     else:
         size = byte_size(cost.num_dropped * picture.view.block_bytes)
         verb = "becomes" if cost.num_dropped == 1 else "become"

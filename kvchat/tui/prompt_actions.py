@@ -87,6 +87,7 @@ def run_slash(chat: "ChatScreen", text: str) -> None:
     chat.state.history.remember(text)
     chat.forget_notice()  # it was about an earlier line
     chat.prompt.set_exact_text("")
+    chat.drafts.store()  # the line is no draft any more: /export writes what it finds there
     if not run_command(chat, command, args) and not chat.prompt.text:
         chat.prompt.set_exact_text(text)
 

@@ -510,6 +510,19 @@ async def test_lanes_show_what_is_on_disk_and_what_coming_back_costs(
     assert "8 tokens in the pool, 4 on disk, 5 re-read, ~0.0 s" in text
 
 
+async def test_a_rewind_on_disk_does_not_say_that_nothing_is_behind_the_block(
+    opened: Any, runtime: Any, settle: Settle
+) -> None:
+    runtime.open_sessions[1].unload()
+    runtime.costs["session-1"] = ResumeCost("session-1", 0, 12, 1)
+    async with opened((140, 40), "f3 home down") as pilot:
+        await wait_until(pilot, lambda: pilot.app.chat.blocks.state.costs)
+        text = await settle(pilot)
+
+    assert "B #1/" in text and "on disk only" in text
+    assert "it holds no block now" in text and "nothing is behind it" not in text
+
+
 @pytest.mark.parametrize("line", ["/blocks map", "/blocks lanes", "/blocks time"])
 async def test_a_view_is_opened_by_its_name(opened: Any, settle: Settle, line: str) -> None:
     async with opened(keys="") as pilot:

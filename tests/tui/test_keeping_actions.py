@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,23 @@ async def test_a_real_chat_comes_back_from_its_file_with_every_branch(
 
             assert [m.text for m in imported.messages] == [m.text for m in session.messages]
             assert imported.id != session.id and text == read_screen(app)
+
+
+async def test_the_command_itself_is_no_draft_in_the_file_it_writes(
+    tiny_model: Path, here: Path
+) -> None:
+    with ChatRuntime(tiny_model, save=False) as runtime:
+        app = KVChatApp(runtime)
+        async with app.run_test(size=(100, 24)) as pilot:
+            await wait_until(pilot, lambda: app.chat.view is not None)
+            app.chat.prompt.set_exact_text("/export json a.json")
+            app.chat.drafts.store()  # as it is within a second of typing
+            typed = runtime.sessions()[0].draft
+            await pilot.press("enter")
+            await wait_for_text(pilot, "Wrote a.json.")
+
+    assert typed == "/export json a.json"
+    assert json.loads((here / "a.json").read_text())["session"]["draft"] == ""
 
 
 async def test_blocks_are_given_away_and_come_back(make_app: Make, make_runtime: Make) -> None:

@@ -367,12 +367,13 @@ class AskScreen(ViewScreen):
         return self._stacked(width, height)
 
     def _before_sending(self, width: int) -> list[Line]:
-        title = shorten(safe_line(self._source.session.title), max(width - 40, 8))
         answers = count_of(self._num_new, "answer")
-        origin = self.app.glyphs.quoted(title)
+        said = f"   {answers} to one question, each in a fork of "
+        room = max(width - len(said) - 3, 8)  # two quotes and the full stop
+        origin = self.app.glyphs.quoted(shorten(safe_line(self._source.session.title), room))
         lines: list[Line] = [
             (),
-            ((f"   {answers} to one question, each in a fork of {origin}.", ""),),
+            ((f"{said}{origin}.", ""),),
             (),
             (("   Enter sends it; each answer becomes a branch of its own.", "dim"),),
         ]

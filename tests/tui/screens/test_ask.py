@@ -30,6 +30,20 @@ async def test_the_plan_stands_there_before_anything_is_sent(
     assert len(runtime.open_sessions) == 1
 
 
+async def test_a_long_title_is_shortened_so_that_its_sentence_ends_on_the_line(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["hi"])
+    async with make_app(runtime).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await say(pilot, "/rename A long story of a lighthouse by the sea and of its keeper")
+        await begin(pilot, runtime, settle, "/ask 16")
+        text = await wait_for_text(pilot, "16 answers to one question")
+
+    (line,) = (row for row in text.splitlines() if "16 answers to one question" in row)
+    assert line.rstrip().endswith("…”.")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (140, 40)])
 async def test_answers_stream_beside_or_below_each_other(
     size: tuple[int, int], make_app: Make, make_runtime: Make, settle: Settle
