@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -346,6 +347,16 @@ def test_weights_that_cannot_be_loaded_end_with_the_status_of_a_bad_model(
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("kvchat: ") and err.count("\n") == 1
     assert "model.safetensors" in err
+
+
+def test_a_template_that_cannot_be_used_is_said_once(
+    capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text("{% for %}")
+    assert main(["-p", "Hi", "--model", str(folder), "--max-tokens", "2"]) == 0
+    assert capsys.readouterr().err.count("using the plain format") == 1
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class PromptThread:
         tokenizer = Tokenizer.load(self._folder, self._sandbox, self._num_rows)
         template = ChatTemplate.load(self._folder, tokenizer, self._sandbox)
         if template.notice is not None:
-            log.warning("%s", template.notice)
+            log.info("%s", template.notice)  # no warning: the first reply says it to the user
         stop_ids = find_stop_ids(self._folder, tokenizer, template)
         return Voice(PromptWriter(tokenizer, template, self._model_name), stop_ids)
 
