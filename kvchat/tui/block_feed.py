@@ -91,6 +91,13 @@ class BlockFeed:
         if shown is not None:
             self.state.start(shown.session.id if shown.session.num_messages else "")
 
+    def follow(self, session_id: str) -> None:
+        """Leave the block of another chat: what acts on a block must not act behind one's back."""
+        place = self.state.place
+        if self.screen is None and place is not None and place.session_id != session_id:
+            self.state.place, self.state.lit = None, None
+            self.redraw()
+
     def close(self) -> None:
         """Go back to what was there before."""
         if self.screen is not None:

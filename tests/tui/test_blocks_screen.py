@@ -335,6 +335,20 @@ async def test_s_saves_the_session(opened: Any, runtime: Any, settle: Settle) ->
     assert "A is on disk." in text
 
 
+async def test_the_views_open_on_the_chat_that_is_shown_now(opened: Any, settle: Settle) -> None:
+    async with opened() as pilot:
+        before = place(pilot)[0]
+        await pilot.press("escape")
+        pilot.app.chat.show_session(pilot.app.chat.state.views["session-1"])
+        panel = await settle(pilot)
+        await pilot.press("f3")
+        await settle(pilot)
+        after = place(pilot)[0]
+
+    assert (before, after) == ("session-0", "session-1")
+    assert "a own" in panel
+
+
 async def settled(pilot: Any, settle: Settle, is_true: Callable[[], bool]) -> str:
     """Wait for what the engine is asked in the background."""
     await settle(pilot)

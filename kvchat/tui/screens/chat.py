@@ -407,6 +407,7 @@ class ChatScreen(Screen[None]):
         self.leave_cursor()
         self._notice = ("", "", 0.0)
         self.state.show(view)
+        self.blocks.follow(view.session.id)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
         self.transcript.show(entries_of(view, self.app.glyphs), welcome_lines, view.scroll_place)
