@@ -53,6 +53,7 @@ def load_transformer(
         shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
         plan = plan_checkpoint(folder.config, shapes, stored)
         _check_tensors(stored, plan, folder.config)
+        _check_repeated_head(stored, plan)
         total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
         done_bytes = 0.0
         read: dict[str, torch.Tensor] = {}
@@ -165,6 +166,46 @@ def _is_ignorable(name: str, plan: CheckpointPlan, config: ModelConfig) -> bool:
     if name in (plan.head, "lm_head.weight"):
         return config.tie_word_embeddings  # the embedding is the head, whatever the file repeats
     return config.family.ignorable.fullmatch(name) is not None
+
+
+def _check_repeated_head(stored: Mapping[str, _StoredTensor], plan: CheckpointPlan) -> None:
+    """Raise ModelError where a tied model's file has a head that is not its embedding.
+
+    Some libraries compute with that head and some with the embedding; the words would differ.
+    """
+    embedding = plan.parameters["embed_tokens.weight"].tensor
+    for head in {plan.head, "lm_head.weight"} & (stored.keys() - plan.shapes.keys()):
+        if stored[head].entry.shape != stored[embedding].entry.shape:
+            is_same = False
+        else:
+            is_same = _are_equal(head, stored[head], embedding, stored[embedding])
+        if not is_same:
+            raise ModelError(
+                f"tensor {head} differs from the embedding, but tie_word_embeddings is true; "
+                "set it to false in config.json if this head is meant."
+            )
+
+
+def _are_equal(
+    first: str, stored_first: _StoredTensor, second: str, stored_second: _StoredTensor
+) -> bool:
+    """Compare two stored matrices of one shape, some rows at a time."""
+    num_rows, num_columns = stored_first.entry.shape
+    step = max(1, _MAPPED_BYTES // (8 * max(1, num_columns)))
+    try:
+        with (
+            safe_open(stored_first.path, framework="pt", device="cpu") as file,
+            safe_open(stored_second.path, framework="pt", device="cpu") as other,
+        ):
+            rows, other_rows = file.get_slice(first), other.get_slice(second)
+            return all(
+                torch.equal(
+                    rows[start : start + step].double(), other_rows[start : start + step].double()
+                )
+                for start in range(0, num_rows, step)
+            )
+    except SafetensorError as error:
+        raise ModelError(f"{stored_first.path.name} is damaged: {error}.") from error
 
 
 def _rows_of(tensor: torch.Tensor, rows: StoredRows) -> torch.Tensor:

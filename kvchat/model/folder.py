@@ -261,6 +261,12 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
                 f"only {pickles[0]} found; convert it to safetensors, kvchat never opens "
                 "pickle files."
             )
+        others = sorted(entry.name for entry in folder.iterdir() if entry.suffix == ".gguf")
+        if others:
+            raise ModelError(
+                f"only {shown(others[0])} found; kvchat reads safetensors, so use the folder that "
+                "file was made of."
+            )
         raise ModelError(f"{_SINGLE} is missing.")
     weight_map = shards_by_tensor(read_object(folder, _INDEX, MAX_INDEX_BYTES))
     return tuple(_shard(folder, name) for name in sorted(set(weight_map.values())))

@@ -82,6 +82,10 @@ DAMAGES: dict[str, tuple[Callable[["TinyFolder"], object], str]] = {
         lambda t: t.tensors(lambda x: x.pop("lm_head.weight")),
         "tensor lm_head.weight is missing and tie_word_embeddings is false.",
     ),
+    "a head of its own, though tied": (
+        lambda t: t.config(tie_word_embeddings=True),
+        "tensor lm_head.weight differs from the embedding, but tie_word_embeddings is true",
+    ),
     "unexpected": (
         lambda t: t.tensors(lambda x: x.update({"evil\n": torch.ones(1)})),
         "tensor 'evil\\n' is unexpected.",
@@ -161,13 +165,16 @@ def test_a_loaded_model_only_answers(tiny: "TinyFolder") -> None:
     assert all(parameter.data_ptr() % 64 == 0 for parameter in model.parameters())
 
 
-def test_a_tied_head_is_the_embedding_whatever_the_file_repeats(tiny: "TinyFolder") -> None:
+@pytest.mark.parametrize("stored", [torch.float32, torch.float64])
+def test_a_tied_head_may_be_repeated_in_the_file(tiny: "TinyFolder", stored: torch.dtype) -> None:
+    tiny.tensors(
+        lambda x: x.update({"lm_head.weight": x["model.embed_tokens.weight"].clone().to(stored)})
+    )
     tiny.config(tie_word_embeddings=True)
     model = load(tiny)
     cache = NoCache(model.config.kv_spec())
     step = cache.reserve([(cache.open(), 3)])
     logits = model(torch.tensor([1, 2, 3]), torch.tensor(step.positions), cache)
-    tiny.tensors(lambda x: x.update({"lm_head.weight": x["model.embed_tokens.weight"].clone()}))
     tiny.config(tie_word_embeddings=False)
     untied = load(tiny)
     assert torch.equal(untied(torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2]), cache), logits)

@@ -65,6 +65,10 @@ DAMAGES: dict[str, tuple[Callable[["TinyFolder"], object], str]] = {
         lambda t: without_weights(t, pytorch_model__bin="x"),
         "only pytorch_model.bin found; convert it to safetensors, kvchat never opens pickle files.",
     ),
+    "only GGUF": (
+        lambda t: without_weights(t, model_q8__gguf="x"),
+        "only 'model_q8.gguf' found; kvchat reads safetensors, so use the folder that file was",
+    ),
     "weights LFS": (
         lambda t: t.write("model.safetensors", LFS_POINTER),
         "model.safetensors is a Git LFS pointer, not the weights; run git lfs pull.",
