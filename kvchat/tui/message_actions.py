@@ -11,7 +11,7 @@ from kvchat.tui.figures import count_of
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.rewind_menu import RewindMenu
-from kvchat.tui.session_actions import shown_view, way_back
+from kvchat.tui.session_actions import shown_view, undo_words, way_back
 from kvchat.tui.typed_values import sampling_with
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def rewind(chat: "ChatScreen", args: str) -> None:
             if message.id == message_id:
                 rewind_to(chat, message)
 
-    chat.app.push_screen(RewindMenu(choices), chosen)
+    chat.app.push_screen(RewindMenu(choices, f"{undo_words(chat, True)} goes back"), chosen)
 
 
 def rewind_to(chat: "ChatScreen", message: "Message") -> None:
@@ -58,6 +58,7 @@ def rewind_to(chat: "ChatScreen", message: "Message") -> None:
 
 
 def _rewound(chat: "ChatScreen", plan: "RewindPlan") -> None:
+    chat.drafts.take_back()
     chat.sync()
     chat.notice(f"Rewound; {way_back(chat)}.")
 

@@ -96,7 +96,9 @@ def clear(chat: "ChatScreen", _args: str) -> None:
     if session.num_messages:
         session.rewind(to="")
         chat.sync()
-        chat.notice("Cleared; /undo brings the messages back.")
+        chat.drafts.take_back()
+        undoing = undo_words(chat, bool(chat.prompt.text))
+        chat.notice(f"Cleared; {undoing} brings the messages back.")
 
 
 def delete(chat: "ChatScreen", _args: str) -> None:
@@ -142,11 +144,19 @@ def undo_move(chat: "ChatScreen", view: SessionView) -> bool:
 
 
 def way_back(chat: "ChatScreen") -> str:
-    """Say what undoes the last move as things stand: what is typed goes behind a taken up text."""
+    """Say what undoes the last move."""
+    return f"{undo_words(chat, bool(chat.prompt.text))} goes back"
+
+
+def undo_words(chat: "ChatScreen", is_prompt_filled: bool) -> str:
+    """Name what undoes: the key, since a typed command would go behind a text in the prompt.
+
+    A text may also come into the prompt after this was said, with a prompt that waited in line.
+    """
     keys = chat.app.registry["session.undo"].keys
-    if not chat.prompt.text:
-        return "/undo goes back"
-    return f"{display_key(keys[0])} goes back" if keys else "esc esc, then /undo goes back"
+    if keys:
+        return display_key(keys[0])
+    return "esc esc, then /undo" if is_prompt_filled else "/undo"
 
 
 def window(chat: "ChatScreen", args: str) -> None:

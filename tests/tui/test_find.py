@@ -193,7 +193,7 @@ async def test_a_hit_on_another_branch_is_shown_and_can_be_undone(
         await say(pilot, "/search left")
         await wait_for_text(pilot, "A: left answer")
         await pilot.press("enter")
-        await wait_for_text(pilot, "  left answer", "another branch, shown now; /undo goes back")
+        await wait_for_text(pilot, "  left answer", "another branch, shown now; alt+z goes back")
         await pilot.press("escape")
         await say(pilot, "/undo")
         await wait_for_text(pilot, "   right answer")

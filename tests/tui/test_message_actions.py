@@ -1,6 +1,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from driver import say  # type: ignore[import-not-found]
 
 from kvchat.settings import Settings
@@ -49,6 +50,7 @@ async def test_rewind_puts_the_message_into_the_prompt_and_undo_goes_back(
         undone = await settle(pilot)
 
     assert "Rewind to before" in menu and "▸ two" in menu
+    assert "nothing is lost: alt+z goes back" in menu and "/undo" not in menu
     assert prompt == "two"
     assert "second" not in rewound and "first" in rewound
     assert "second" in undone
@@ -102,10 +104,30 @@ async def test_a_rewind_without_a_key_to_undo_it_says_what_works(
         await say(pilot, "one")
         runtime.finish_all()
         await settle(pilot)
-        await pilot.press("escape", "escape", "enter")
+        await pilot.press("escape", "escape")
+        menu = await settle(pilot)
+        await pilot.press("enter")
         rewound = await settle(pilot)
 
+    assert "nothing is lost: esc esc, then /undo goes back" in menu
     assert "esc esc, then /undo goes back" in rewound
+
+
+@pytest.mark.parametrize(("keys", "wanted"), [(("alt+z",), "alt+z"), ((), "esc esc, then /undo")])
+async def test_a_waiting_prompt_that_comes_back_is_not_in_the_way_of_the_undo_that_is_named(
+    keys: tuple[str, ...], wanted: str, make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["a long answer"])
+    app = make_app(runtime, settings=Settings(keys={"session.undo": keys}))
+    async with app.run_test(size=(80, 30)) as pilot:
+        await settle(pilot)
+        await say(pilot, "one")
+        await say(pilot, "later")
+        await say(pilot, "/clear")
+        cleared = await settle(pilot)
+        given_back = app.chat.prompt.text
+
+    assert given_back == "later" and f"Cleared; {wanted} brings the messages back." in cleared
 
 
 async def test_the_message_cursor_forks_and_shows_versions(

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from kvchat.tui.cells import Line, fit, shorten
+from kvchat.tui.glyphs import plain_text
 from kvchat.tui.safe import safe, safe_line
 from kvchat.tui.widgets.line_widget import LineWidget
 
@@ -134,7 +135,8 @@ class Picker(ModalScreen[Value | None]):
         """Build the frame: title, input, list."""
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
-            yield FilterInput(placeholder=safe_line(self._placeholder), select_on_focus=False)
+            placeholder = plain_text(safe_line(self._placeholder), self.app.glyphs)
+            yield FilterInput(placeholder=placeholder, select_on_focus=False)
             yield ChoiceList()
 
     def on_mount(self) -> None:

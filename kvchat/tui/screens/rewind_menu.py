@@ -8,5 +8,5 @@ from kvchat.tui.screens.picker import Choice, Picker
 class RewindMenu(Picker[str]):
     """Returns the id of a user message, to be changed and sent again."""
 
-    def __init__(self, choices: Sequence[Choice[str]]) -> None:
-        super().__init__("Rewind to before", choices, placeholder="nothing is lost: /undo")
+    def __init__(self, choices: Sequence[Choice[str]], way_back: str) -> None:
+        super().__init__("Rewind to before", choices, placeholder=f"nothing is lost: {way_back}")
