@@ -158,7 +158,7 @@ async def test_the_trash_is_erased_only_after_asking(make_app: Make, make_runtim
         kept = len(runtime.trash)
         await say(pilot, "/purge")
         await wait_for_text(pilot, "Erase the chat")
-        await pilot.press("y")
+        await pilot.press("enter")
         await wait_for_text(pilot, "Erased 1 chat.")
 
     assert "(old [/] chat)" in " ".join(asked.replace("│", " ").split())

@@ -45,6 +45,8 @@ async def test_delete_asks_and_can_be_undone_for_ten_seconds(
         await say(pilot, "/undo")
         back = await settle(pilot)
         await say(pilot, "/delete")
+        await settle(pilot)
+        now[0] += 1
         await pilot.press("y")
         now[0] += 11
         await settle(pilot)

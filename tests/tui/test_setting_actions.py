@@ -80,7 +80,7 @@ async def test_the_system_prompt_is_read_from_a_file_after_the_cost_is_accepted(
     async with make_app(runtime).run_test(size=(80, 24)) as pilot:
         await used(pilot, runtime)
         await say(pilot, f"/system @{tmp_path}/system.md")
-        await wait_for_text(pilot, "reads this chat again", "enter change")
+        await wait_for_text(pilot, "reads this chat again", "enter or y: change")
         await pilot.press("escape")
         refused = runtime.open_sessions[0].system
         await say(pilot, f"/system @{tmp_path}/system.md")

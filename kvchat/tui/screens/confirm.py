@@ -1,7 +1,12 @@
-"""Confirm: one question, answered with Enter or y, left with Esc or n."""
+"""Confirm: one question, answered with Enter or y, left with Esc or n.
+
+Whoever types on while it opens answers nothing: a letter counts only after a moment without keys,
+Enter only when it does not end what was just typed. Every other key, and a paste, does nothing.
+"""
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -14,6 +19,9 @@ from kvchat.tui.safe import safe
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
 
+QUIET_SECONDS = 0.5
+"""Keys that follow each other sooner are typed text; two letters in writing are seldom further."""
+
 
 class Confirm(ModalScreen[bool]):
     """Returns whether the user agreed."""
@@ -21,8 +29,7 @@ class Confirm(ModalScreen[bool]):
     app: "KVChatApp"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,y", "answer(True)", show=False, priority=True),
-        Binding("escape,n,ctrl+c", "answer(False)", show=False, priority=True),
+        Binding("escape,ctrl+c", "answer(False)", show=False, priority=True),
         Binding("ctrl+q", "quit_app", show=False, priority=True),
     ]
 
@@ -30,17 +37,41 @@ class Confirm(ModalScreen[bool]):
         super().__init__()
         self._question = question
         self._yes = yes
+        self._is_answered = False
+        self._opened_at = 0.0
+        self._typed_at = float("-inf")
+        """When a key came last that answered nothing."""
 
     def compose(self) -> ComposeResult:
         """Build the question and its two answers."""
         with Vertical(id="confirm"):
             yield Static(safe(plain_text(self._question, self.app.glyphs)))
             dot = self.app.glyphs.dot
-            yield Static(safe(f"enter {self._yes} {dot} esc keep"), classes="answers")
+            answers = f"enter or y: {self._yes} {dot} esc or n: keep"
+            yield Static(safe(answers), classes="answers")
+
+    def on_mount(self) -> None:
+        """Note the time: the first letters may belong to what was being typed."""
+        self._opened_at = self.app.clock()
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer with a key that means it."""
+        event.stop()
+        now = self.app.clock()
+        is_in_text = now - self._typed_at < QUIET_SECONDS
+        is_too_soon = now - self._opened_at < QUIET_SECONDS
+        if event.key == "enter" and not is_in_text:
+            self.action_answer(True)
+        elif event.key in ("y", "n") and not is_in_text and not is_too_soon:
+            self.action_answer(event.key == "y")
+        else:
+            self._typed_at = now
 
     def action_answer(self, agreed: bool) -> None:
-        """Return the answer."""
-        self.dismiss(agreed)
+        """Return the answer; keys that come behind it change nothing."""
+        if not self._is_answered:
+            self._is_answered = True
+            self.dismiss(agreed)
 
     def action_quit_app(self) -> None:
         """Quit from here as well."""
