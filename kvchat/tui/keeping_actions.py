@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 FORMS: tuple[ExportForm, ...] = get_args(ExportForm)
+OTHER_FORMS = {
+    "csv", "doc", "docx", "epub", "htm", "jsonl", "markdown", "odt", "pdf", "png", "ps", "rtf",
+    "svg", "tex", "text", "txt", "xml", "yaml", "yml", "zip",
+}  # fmt: skip
+"""What people call forms that there are not; as the only word it is no name of a file."""
 MAX_IMPORT_BYTES = 64 << 20
 NAME_LETTERS = 40
 
@@ -80,6 +85,8 @@ def export_target(args: str, title: str) -> tuple[ExportForm, Path]:
     typed = rest.strip() if is_form else args.strip()
     path = Path(os.path.expanduser(typed or "."))
     ending = path.suffix[1:].lower()
+    if not is_form and typed.removeprefix(".").lower() in OTHER_FORMS:
+        ending = typed.removeprefix(".").lower()
     form = first if is_form else ending if ending in FORMS else "md"
     if not is_form and ending and ending not in FORMS and not path.is_dir():
         raise InvalidArgument(f".{ending[:20]} is no form; write /export md, json or html, and it.")

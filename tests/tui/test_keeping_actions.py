@@ -32,6 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sub", "md", "sub/My-chat.md"),
         ("json sub/", "json", "sub/My-chat.json"),
         ("name", "md", "name"),
+        ("doc", "md", "doc/My-chat.md"),
         ("md with spaces.md", "md", "with spaces.md"),
     ],
 )
@@ -39,6 +40,7 @@ def test_form_and_file_follow_from_what_is_typed(
     args: str, form: str, path: str, here: Path
 ) -> None:
     (here / "sub").mkdir()
+    (here / "doc").mkdir()
 
     assert export_target(args, "My chat") == (form, Path(path))
 
@@ -46,6 +48,10 @@ def test_form_and_file_follow_from_what_is_typed(
 def test_an_ending_that_is_no_form_is_refused_and_a_title_is_no_path() -> None:
     with pytest.raises(InvalidArgument, match=r"\.pdf is no form"):
         export_target("a.pdf", "x")
+    for word in ("pdf", "PDF", ".pdf"):
+        with pytest.raises(InvalidArgument, match=r"\.pdf is no form; write /export md"):
+            export_target(word, "x")
+    assert export_target("md pdf", "x") == ("md", Path("pdf"))
     assert export_target("", "../../etc/\x1b[2J passwd")[1] == Path("etc-2J-passwd.md")
     assert export_target("", "…")[1] == Path("chat.md")
 
