@@ -25,7 +25,8 @@ async def opened(pilot: Any, answers: list[bool | None]) -> None:
 async def test_the_keys_that_are_named_answer(
     key: str, answer: bool, make_app: Make, make_runtime: Make
 ) -> None:
-    now, answers = [100.0], []
+    now = [100.0]
+    answers: list[bool | None] = []
     app = make_app(make_runtime([]), settings=Settings(ascii=True), clock=lambda: now[0])
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, answers)
