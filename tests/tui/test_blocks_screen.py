@@ -108,6 +108,15 @@ async def test_each_view_says_totals_that_add_up_at_each_size(
         assert short in text
 
 
+async def test_in_ascii_the_footer_ends_in_a_whole_hint(opened: Any, settle: Settle) -> None:
+    async with opened((80, 24), "f3", settings=Settings(ascii=True)) as pilot:
+        last = (await settle(pilot)).splitlines()[-1]
+        pairs = pilot.app.registry.view_footer("blocks")
+
+    assert "enter text" in last
+    assert last.endswith(tuple(f" {word}" for _, word in pairs))
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_in_ascii_no_view_has_another_character(
     opened: Any, settle: Settle, size: tuple[int, int]

@@ -28,6 +28,7 @@ from kvchat.tui.widgets.block_lanes import (
 )
 from kvchat.tui.widgets.block_map import MapGrid, map_lines
 from kvchat.tui.widgets.block_time import cells_shown, seconds_shown, time_lines
+from kvchat.tui.widgets.footer_line import fitting_hints
 from kvchat.tui.widgets.line_widget import LineWidget
 
 if TYPE_CHECKING:
@@ -289,12 +290,7 @@ class BlocksView(LineWidget, can_focus=True):
         if told is not None:
             return ((shorten(f" {told[0]}", width, self.app.glyphs.ellipsis), told[1] or "accent"),)
         spans: list[Span] = []
-        used = 0
-        for key, word in self._keys():
-            piece = cell_len(key) + cell_len(word) + 3
-            if used + piece > width:
-                break
-            used += piece
+        for key, word in fitting_hints(self._keys(), width, self.app.glyphs):
             spans += [(f" {key}", "accent"), (f" {word} ", "dim")]
         return tuple(spans)
 
