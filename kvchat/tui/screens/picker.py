@@ -135,8 +135,8 @@ class Picker(ModalScreen[Value | None]):
         """Build the frame: title, input, list."""
         with Vertical(id="picker") as frame:
             frame.border_title = safe(self._title)
-            placeholder = plain_text(safe_line(self._placeholder), self.app.glyphs)
-            yield FilterInput(placeholder=placeholder, select_on_focus=False)
+            placeholder = plain_text(self._placeholder, self.app.glyphs)
+            yield FilterInput(placeholder=safe_line(placeholder), select_on_focus=False)
             yield ChoiceList()
 
     def on_mount(self) -> None:
