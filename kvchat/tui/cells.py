@@ -154,7 +154,7 @@ def _wrap_clusters(text: str, width: int, break_words: bool) -> list[tuple[int, 
         start, end = clusters[first][0], clusters[index][0]
         if not break_words:
             trimmed = start + len(text[start:end].rstrip(" "))
-            end = trimmed if trimmed > start else end
+            end = trimmed if trimmed > start else min(end, start + width)
         ranges.append((start, end))
         first = index
     return ranges

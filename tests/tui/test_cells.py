@@ -34,6 +34,7 @@ def test_wrapped_lines_fit_and_lose_only_spaces(text: str, width: int, breaks: b
         ("漢字漢字 abc", 5, ["漢字", "漢字", "abc"]),
         ("x 👩‍👩‍👧 y", 4, ["x 👩‍👩‍👧", "y"]),
         ("", 5, [""]),
+        ("   é", 1, [" ", "é"]),
     ],
 )
 def test_lines_break_where_a_reader_expects(text: str, width: int, lines: list[str]) -> None:
