@@ -15,9 +15,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -32,6 +33,7 @@ from kvchat.training_corpus import (
     ANSWERS,
     ASSISTANT,
     CHAT,
+    DRILLS,
     END,
     NAME,
     TEMPLATES,
@@ -42,9 +44,11 @@ from kvchat.training_corpus import (
     MicroBatch,
     cached_documents,
     chat_tokens,
+    encode_records,
     load_tokenizer,
     train_tokenizer,
 )
+from kvchat.training_drills import drill_records
 from kvchat.training_export import export_model, write_whole
 
 MAX_POSITION = 2048
@@ -52,6 +56,7 @@ WARMUP = 0.02  # share of the budget
 FLOOR = 0.02  # of the peak learning rate
 WEIGHT_DECAY = 0.1
 MAX_GRADIENT_NORM = 1.0
+EXTENSION_PEAK = 0.6  # of the peak learning rate, where a finished run is extended
 
 PROMPTS: tuple[tuple[str, ...], ...] = (
     ("Hello!", "Who are you?"),
@@ -81,6 +86,7 @@ class TrainingConfig:
     stage_one_micro_batches: int = 4  # per step
     stage_two_micro_batches: int = 2
     stage_one_share: float = 0.35
+    num_drills: int = 40_000
     muon_learning_rate: float = 5e-3
     adam_learning_rate: float = 3e-3
     seed: int = 1
@@ -110,6 +116,7 @@ SMOKE = TrainingConfig(
     micro_batch_tokens=64,
     stage_one_micro_batches=2,
     stage_two_micro_batches=2,
+    num_drills=50,
     bfloat16=False,
 )
 """A size for tests: a step takes milliseconds."""
@@ -149,6 +156,7 @@ class Progress:
     tokens: int = 0
     targets: int = 0
     seconds: float = 0.0
+    run: int = 0  # 0 for the first, which has both stages, then counts its extensions
     loss: float = 0.0  # mean over about the last 50 steps, nats per target
 
 
@@ -179,6 +187,8 @@ class Trainer:
 
         found = {part: documents(part, "train") for part in (TEXT, CHAT, ANSWERS, TEMPLATES)}
         self.parts = {part: docs for part, docs in found.items() if docs is not None}
+        drills = drill_records(config.num_drills, config.seed)
+        self.parts[DRILLS] = encode_records(drills, self.tokenizer)
         self.validation = {part: documents(part, "val") for part in (TEXT, CHAT, ANSWERS)}
         self.model = Transformer(config.model())
         self.model.initialize(torch.Generator().manual_seed(config.seed))
@@ -217,7 +227,7 @@ class Trainer:
     def step(self) -> float:
         """Train on the next micro-batches and return the mean loss per target, in nats."""
         progress, config = self.progress, self.config
-        stage = int(progress.share >= config.stage_one_share)
+        stage = int(progress.run > 0 or progress.share >= config.stage_one_share)
         if stage != progress.stage:
             progress.stage, progress.stage_step, self.plan = stage, 0, None
         if self.plan is None:
@@ -225,7 +235,7 @@ class Trainer:
             self.plan = BatchPlan(
                 self.parts,
                 stage,
-                config.seed,
+                config.seed + progress.run,
                 config.micro_batch_tokens,
                 row_tokens,
                 self.name_id,
@@ -255,8 +265,15 @@ class Trainer:
         return loss
 
     def learning_rate_factor(self) -> float:
-        """Warm-up, then constant through stage 1, then straight down to the floor."""
+        """Warm-up, then constant through stage 1, then straight down to the floor.
+
+        An extension warms up to a part of the peak and goes down from there.
+        """
         share, split = self.progress.share, self.config.stage_one_share
+        if self.progress.run > 0:
+            return EXTENSION_PEAK * min(
+                max(share, 1e-3) / WARMUP, FLOOR + (1 - FLOOR) * (1 - share) / (1 - WARMUP)
+            )
         if share < WARMUP:
             return max(share, 1e-3) / WARMUP
         return FLOOR + (1 - FLOOR) * min(1.0, max(0.0, (1 - share) / (1 - split)))
@@ -420,12 +437,30 @@ class Trainer:
 
     def resume(self) -> bool:
         """Continue from the checkpoint of this folder; return False when there is none."""
+        return self._load(lambda facts: facts["config"] == asdict(self.config))
+
+    def extend(self) -> bool:
+        """Begin another run over answers where a finished one ended; resume an unfinished one.
+
+        The checkpoint may be of other settings, if they gave a model of the same shape.
+        """
+        size = asdict(self.config.model())
+        if not self._load(
+            lambda facts: asdict(replace(self.config, **facts["config"]).model()) == size
+        ):
+            return False
+        if self.progress.share >= 1.0:
+            self.progress.run += 1
+            self.progress.share, self.progress.stage, self.progress.stage_step = 0.0, 1, 0
+        return True
+
+    def _load(self, fits: Callable[[dict[str, Any]], bool]) -> bool:
         if not self.checkpoint_path.is_file():
             return False
         parameters = {name: p for p, name in self._named()}
         with safe_open(str(self.checkpoint_path), "pt") as file:
             facts = json.loads(file.metadata()["kvchat"])
-            if facts["config"] != asdict(self.config):
+            if not fits(facts):
                 raise SystemExit(
                     f"{self.checkpoint_path} belongs to other settings; use another --work."
                 )
@@ -471,6 +506,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length.add_argument("--minutes", type=float)
     length.add_argument("--until", type=parse_moment, metavar="HH:MM", help="in UTC")
     length.add_argument("--export-only", action="store_true", help="write the folder, do not train")
+    parser.add_argument(
+        "--extend", action="store_true", help="go on from a finished run, over answers alone"
+    )
     parser.add_argument("--workers", type=int, default=2, help="threads, each on its own batches")
     parser.add_argument("--pause-file", type=Path, help="no step starts while this file exists")
     parser.add_argument("--export-minutes", type=float, default=25.0)
@@ -489,7 +527,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=options.workers,
         pause_file=options.pause_file,
     )
-    resumed = trainer.resume()
+    resumed = trainer.extend() if options.extend else trainer.resume()
     trainer.log(f"{'resumed' if resumed else 'new'} run: {config}")
     if options.export_only:
         export_model(trainer.model, trainer.tokenizer_path, options.out)

@@ -21,7 +21,7 @@ PAD, BOS, EOS, UNKNOWN, SYSTEM, USER, ASSISTANT, END = range(8)
 """Ids of the control pieces; typed text can never encode to one of them."""
 ROLE_MARKS = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 CONTROL_PIECES = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-LONG_CHAT, LONG_CHAT_WEIGHT = 1024, 0.5
+LONG_CHAT, LONG_CHAT_WEIGHT = 1024, 0.3
 """Chats of more tokens keep late positions trained, and a part of them is enough for that."""
 NAME, NAME_WEIGHT = " kvchat", 2.5
 """Answers that name the program say what it is, which few chats ask and every user tries."""
@@ -29,6 +29,7 @@ REQUIRED_CHARACTERS = "".join(map(chr, range(33, 127)))
 
 TEXT, CHAT = "pretrain_text", "pretrain_chat"
 ANSWERS, TEMPLATES = "sft_chat", "sft_templates_extra"
+DRILLS = "drills"  # no file: made by `training_drills.py`
 
 Weights = dict[str, dict[str, float]]
 """File part -> source -> times its records are seen in one pass; "*" stands for all others."""
@@ -65,9 +66,16 @@ STAGE_WEIGHTS: tuple[Weights, Weights] = (
             "chatterbot-corpus": 2.0,
         },
         TEMPLATES: {"*": 0.0},
+        DRILLS: {"*": 0.1},
     },
-    {  # only the assistant's tokens count
-        TEXT: {"*": 0.0},
+    {  # of chats only the assistant's tokens count; some texts keep the language wide
+        TEXT: {
+            "*": 0.0,
+            "tatoeba": 1.0,
+            "african-storybook": 2.0,
+            "pratham-books": 2.0,
+            "common-voice": 0.3,
+        },
         CHAT: {"*": 0.0, "synthetic-persona-chat": 0.25},
         ANSWERS: {
             "*": 1.0,
@@ -84,6 +92,7 @@ STAGE_WEIGHTS: tuple[Weights, Weights] = (
             "protoqa": 0.5,
         },
         TEMPLATES: {"*": 1.0},
+        DRILLS: {"*": 2.5},
     },
 )
 
@@ -235,13 +244,15 @@ class Documents:
         return np.diff(self.starts)
 
 
-def encode_file(path: Path, tokenizer: sentencepiece.SentencePieceProcessor) -> Documents:
-    """Encode every record of a file; `num_bytes` is the UTF-8 size of what was encoded."""
+def encode_records(
+    records: Iterable[Record], tokenizer: sentencepiece.SentencePieceProcessor
+) -> Documents:
+    """Encode every record; `num_bytes` is the UTF-8 size of what was encoded."""
     ids: list[npt.NDArray[np.uint16]] = []
     flags: list[npt.NDArray[np.bool_]] = []
     lengths, source_index, num_bytes = [0], [], 0
     sources: dict[str, int] = {}
-    for record in read_records(path):
+    for record in records:
         if record.messages:
             row, is_answer = chat_tokens(tokenizer, record.messages)
             num_bytes += sum(len(m.content.encode()) for m in record.messages)
@@ -276,7 +287,7 @@ def cached_documents(
     tensors_path = cache_dir / f"{part}.{split}.safetensors"
     names_path = tensors_path.with_suffix(".json")
     if not names_path.is_file():
-        documents = encode_file(source, load_tokenizer(tokenizer_path))
+        documents = encode_records(read_records(source), load_tokenizer(tokenizer_path))
         cache_dir.mkdir(parents=True, exist_ok=True)
         tensors = {
             "ids": documents.ids,
@@ -302,8 +313,9 @@ class BatchPlan:
     """Which documents make up each micro-batch of one stage, pass after pass.
 
     In stage 1 the shuffled documents of a pass are joined and cut into rows of `row_tokens`, and
-    every token is learned. In stage 2 each row is one chat, so that no chat sees another's facts;
-    rows of like length stand together, padded behind their end, and answers alone are learned.
+    every token is learned. In stage 2 each row is one chat, so that no chat sees another's facts,
+    or one text; rows of like length stand together, padded behind their end, and of chats the
+    answers alone are learned.
     """
 
     def __init__(
@@ -413,6 +425,7 @@ class BatchPlan:
         targets = np.full((len(rows), length), -1, np.int64)
         for row, (tokens, is_answer) in enumerate(rows):
             ids[row, : len(tokens) - 1] = tokens[:-1]
-            learned = np.flatnonzero(is_answer[1:])
+            # A text has no answers: all of it is learned.
+            learned = np.flatnonzero(is_answer[1:] | (not is_answer.any()))
             targets[row, learned] = tokens[1:][learned]
         return MicroBatch(ids, targets)

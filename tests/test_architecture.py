@@ -50,8 +50,10 @@ MAY_IMPORT: dict[str, str] = {
     "doctor_twin": "kv",
     "simulate": "cli_options runtime session engine store hash_folder kv text sampling_params"
     " clean_text",
-    "train": "model kv text device training_corpus training_export durable_files",
+    "train": "model kv text device training_corpus training_drills training_export durable_files",
     "training_corpus": "",
+    "training_drills": "training_corpus training_words",
+    "training_words": "",
     "training_export": "model training_corpus durable_files",
     "evaluate": "model kv text device paths runtime sampling_params training_corpus",
     "hash_model": "kv",

@@ -212,3 +212,43 @@ def test_a_clock_time_is_the_next_one_to_come() -> None:
     moment = train.parse_moment("12:34")
     assert 0 < moment - time.time() <= 24 * 3600
     assert time.gmtime(moment)[3:5] == (12, 34)
+
+
+def test_a_finished_run_is_extended_over_answers_and_an_unfinished_extension_goes_on(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first = make_trainer(tiny_run, tmp_path)
+    assert first.train(Budget(steps=4))
+    ended = weights(first)
+    first.close()
+    other = make_trainer(tiny_run, tmp_path)
+    other.config = replace(SMOKE, num_drills=51)  # data may change, the shape may not
+    assert other.extend()
+    assert all(map(torch.equal, weights(other), ended))
+    assert (other.progress.run, other.progress.share, other.progress.stage) == (1, 0.0, 1)
+    other.train(Budget(steps=8), should_stop=lambda: other.progress.step >= 6)
+    assert not all(map(torch.equal, weights(other), ended))
+    other.close()
+    again = make_trainer(tiny_run, tmp_path)
+    assert again.extend()
+    assert (again.progress.run, again.progress.step) == (1, 6)
+    again.close()
+    wider = make_trainer(tiny_run, tmp_path)
+    wider.config = replace(SMOKE, hidden_size=64)
+    with pytest.raises(SystemExit, match="other settings"):
+        wider.extend()
+    wider.close()
+
+
+def test_an_extension_warms_up_to_less_than_the_peak_and_ends_at_the_floor(
+    tiny_run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trainer = make_trainer(tiny_run, tmp_path)
+    trainer.progress.run = 1
+    factors = []
+    for share in (0.0, 0.01, train.WARMUP, 0.5, 1.0):
+        trainer.progress.share = share
+        factors.append(trainer.learning_rate_factor())
+    trainer.close()
+    assert factors[0] < factors[1] < factors[2] == pytest.approx(train.EXTENSION_PEAK)
+    assert factors[2] > factors[3] > factors[4] == pytest.approx(train.EXTENSION_PEAK * train.FLOOR)

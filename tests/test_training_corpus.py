@@ -1,6 +1,7 @@
 """What the corpus becomes: tokens, rows, and the same rows again after an interruption."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from kvchat.training_corpus import (
     ASSISTANT,
     BOS,
     END,
+    EOS,
     NAME_WEIGHT,
     TEMPLATES,
     TEXT,
@@ -21,7 +23,7 @@ from kvchat.training_corpus import (
     Message,
     cached_documents,
     chat_tokens,
-    encode_file,
+    encode_records,
     load_tokenizer,
     read_records,
 )
@@ -38,7 +40,7 @@ def tokenizer_path(tiny_run: tuple[Path, Path]) -> Path:
 def parts(tiny_run: tuple[Path, Path], tokenizer_path: Path) -> dict[str, Documents]:
     tokenizer = load_tokenizer(tokenizer_path)
     return {
-        part: encode_file(tiny_run[0] / f"{part}.train.jsonl", tokenizer)
+        part: encode_records(read_records(tiny_run[0] / f"{part}.train.jsonl"), tokenizer)
         for part in (TEXT, ANSWERS)
     }
 
@@ -115,23 +117,33 @@ def test_stage_one_learns_the_next_of_every_token(parts: dict[str, Documents]) -
     assert batch.num_targets == batch.ids.size
 
 
-def test_stage_two_rows_are_single_chats_and_learn_answers_only(
+def test_stage_two_rows_are_single_documents_and_learn_answers_or_a_whole_text(
     parts: dict[str, Documents],
 ) -> None:
-    chats = {
-        bytes(parts[ANSWERS].ids[start:end])
-        for start, end in zip(parts[ANSWERS].starts[:-1], parts[ANSWERS].starts[1:], strict=True)
-    }
+    def documents(part: str) -> set[bytes]:
+        starts = parts[part].starts
+        spans = pairwise(starts)
+        return {bytes(parts[part].ids[start:end]) for start, end in spans}
+
+    chats, texts = documents(ANSWERS), documents(TEXT)
     batches = plan(parts, 1)
-    for number in range(20):
+    num_texts = 0
+    for number in range(40):
         batch = batches.micro_batch(number)
         assert batch.ids.size <= 200 or len(batch.ids) == 1
         for row, targets in zip(batch.ids, batch.targets, strict=True):
             last = np.flatnonzero(targets >= 0)[-1]
-            assert targets[last] == END
-            assert bytes(np.append(row[: last + 1], END).astype(np.uint16)) in chats
+            whole = bytes(np.append(row[: last + 1], targets[last]).astype(np.uint16))
             assert row[0] == BOS and (row == BOS).sum() == 1
             assert ASSISTANT not in targets and USER not in targets
+            if targets[last] == EOS:
+                num_texts += 1
+                assert whole in texts
+                assert (targets[: last + 1] == np.append(row[1 : last + 1], EOS)).all()
+            else:
+                assert targets[last] == END
+                assert whole in chats
+    assert num_texts > 0
 
 
 def test_one_pass_of_stage_two_holds_every_fitting_chat_once(parts: dict[str, Documents]) -> None:
@@ -158,5 +170,5 @@ def test_chats_that_name_the_program_are_seen_more_often(parts: dict[str, Docume
 
 
 def test_a_corpus_without_documents_for_a_stage_is_refused(parts: dict[str, Documents]) -> None:
-    with pytest.raises(ValueError, match="no document for stage 2"):
-        plan({TEXT: parts[TEXT]}, 1)
+    with pytest.raises(ValueError, match="no document for stage 1"):
+        plan({TEMPLATES: parts[ANSWERS]}, 0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kvchat.errors import InvalidArgument, OutOfBlocks
+from kvchat.kv import contiguous
 from kvchat.kv.cache import KVCache, SequenceId
 from kvchat.kv.contiguous import DynamicCache, NoCache, StaticCache, dense_attention
 from kvchat.kv.rotary import rotate, rotation
@@ -271,8 +272,12 @@ def test_a_rolled_back_step_leaves_no_trace(make_cache: Callable[[], KVCache]) -
     torch.testing.assert_close(found, truth(kept, 20)[:, 10:], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("max_product_length", [0, 400])
 @pytest.mark.parametrize("lengths", [[12, 12, 12], [3, 12, 1]])
-def test_the_fused_operator_gives_dense_attention_and_its_gradients(lengths: list[int]) -> None:
+def test_training_gives_dense_attention_and_its_gradients(
+    lengths: list[int], max_product_length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contiguous, "MAX_PRODUCT_LENGTH", max_product_length)
     spec = KVCacheSpec((LAYER,))
     results = []
     for fused in (False, True):

@@ -1,0 +1,105 @@
+"""Drills are right, repeatable, and say what the program really does."""
+
+import random
+import re
+
+import pytest
+
+from kvchat import training_drills
+from kvchat.training_drills import NOT_TOLD, drill_records
+from kvchat.training_words import CATEGORIES, GUIDES, NUMBER_WORDS, PROGRAMS
+
+CHATS = [record.messages for record in drill_records(4000, seed=7)]
+ANSWERS = [message.content for chat in CHATS for message in chat if message.role == "assistant"]
+SIGNS = {"+": "+", "plus": "+", "-": "-", "minus": "-", "*": "*", "times": "*"}
+
+
+def test_every_sum_is_right_and_at_most_twenty() -> None:
+    form = re.compile(r"(\d+) (\+|-|\*|plus|minus|times) (\d+) (?:=|is|makes) (\d+)")
+    sums = [found for answer in ANSWERS for found in form.findall(answer)]
+    assert len(sums) > 1000
+    for first, sign, second, result in sums:
+        values = int(first), int(second)
+        expected = {"+": sum(values), "-": values[0] - values[1], "*": values[0] * values[1]}
+        assert int(result) == expected[SIGNS[sign]], (first, sign, second, result)
+        assert 0 <= int(result) <= 20
+
+
+def test_follow_up_sums_go_on_from_the_last_result() -> None:
+    rng = random.Random(3)
+    for _ in range(300):
+        exchange = training_drills.a_sum(rng)
+        result = None
+        for question, answer in exchange:
+            numbers = [int(number) for number in re.findall(r"\d+", answer)]
+            if result is not None:
+                (step,) = (int(number) for number in re.findall(r"\d+", question))
+                less = re.search("minus|away|Subtract|less", question)
+                expected = result - step if less else result + step
+                assert expected in numbers, (question, answer)
+                result = expected
+            else:
+                # "That makes 7 eggs, because 3 + 4 = 7." and "3 + 4 = 7." alike end with it.
+                result = numbers[-1]
+
+
+def test_the_same_number_gives_the_same_chat() -> None:
+    few, many = list(drill_records(20, seed=7)), list(drill_records(40, seed=7))
+    assert few == many[:20]
+    assert few != list(drill_records(20, seed=8))
+
+
+def test_roles_take_turns_and_nothing_is_empty() -> None:
+    for chat in CHATS:
+        assert [message.role for message in chat] == ["user", "assistant"] * (len(chat) // 2)
+        assert all(message.content.strip() for message in chat)
+        assert training_drills.FIRST not in "".join(message.content for message in chat)
+
+
+def test_no_list_holds_a_thing_twice() -> None:
+    rng = random.Random(5)
+    for _ in range(500):
+        (_, answer), *_ = training_drills.a_list(rng)
+        items = re.findall(r"^(?:- |\d\. )(.+)$", answer, re.MULTILINE)
+        assert len(items) == len(set(items)), answer
+
+
+def test_what_is_recalled_was_told_and_what_is_not_told_is_not_known() -> None:
+    rng = random.Random(11)
+    told_count = 0
+    for _ in range(400):
+        exchange = training_drills.told_and_asked(rng, [[("Hm.", "Yes?")]])
+        before = [question for question, _ in exchange]
+        for question, answer in exchange[1:]:
+            if re.search(r"name am I|called\?|name\?|Who am I", question):
+                names = re.findall(r"\b[A-Z][a-z]+\b", answer.split(" ", 1)[1])
+                if answer in NOT_TOLD:
+                    continue
+                told_count += 1
+                assert any(name in told for told in before for name in names), exchange
+    assert told_count > 50
+
+
+def test_the_first_message_is_quoted_as_it_was_typed() -> None:
+    quotes = 0
+    for chat in CHATS:
+        for message in chat:
+            if message.content.startswith("You said: "):
+                quotes += 1
+                assert chat[0].content in message.content
+    assert quotes > 20
+
+
+@pytest.mark.parametrize("kind", CATEGORIES)
+def test_a_kind_of_things_has_enough_of_them_and_none_twice(kind: str) -> None:
+    assert len(CATEGORIES[kind]) == len(set(CATEGORIES[kind])) >= 6
+
+
+def test_guides_can_be_counted_in_words() -> None:
+    assert all(2 <= len(steps) < len(NUMBER_WORDS) for steps in GUIDES.values())
+
+
+def test_programs_in_python_compile() -> None:
+    for _, language, code, _ in PROGRAMS:
+        if language == "python":
+            compile(code.replace("N", "5"), "drill", "exec")
