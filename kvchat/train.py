@@ -124,10 +124,14 @@ SMOKE = TrainingConfig(
 
 @dataclass(slots=True)
 class Budget:
-    """How long to train: a number of steps, minutes, or until a moment; exactly one is set."""
+    """How long to train: a number of steps, minutes, or until a moment; exactly one is set.
+
+    Minutes may be those of the processor, which compares shapes fairly beside other programs.
+    """
 
     steps: int | None = None
     minutes: float | None = None
+    cpu_minutes: float | None = None
     until: float | None = None  # unix seconds
 
     def advance(self, progress: float, step: int, seconds: float) -> float:
@@ -138,8 +142,9 @@ class Budget:
         """
         if self.steps is not None:
             return step / self.steps
-        if self.minutes is not None:
-            return min(1.0, progress + seconds / (60 * self.minutes))
+        minutes = self.cpu_minutes if self.minutes is None else self.minutes
+        if minutes is not None:
+            return min(1.0, progress + seconds / (60 * minutes))
         assert self.until is not None
         left = self.until - time.time()
         return 1.0 if left <= 0 else progress + (1 - progress) * seconds / (left + seconds)
@@ -319,15 +324,16 @@ class Trainer:
         Writes a checkpoint now and then and at the end, and the model folder `out` likewise.
         """
         progress = self.progress
+        clock = time.monotonic if budget.cpu_minutes is None else time.process_time
         last = dict.fromkeys(("checkpoint", "evaluate", "export"), time.monotonic())
         last["log"] = 0.0
         while progress.share < 1.0 and not should_stop():
             self.wait_while_paused()
-            started = time.monotonic()
+            started = clock()
             loss = self.step()
-            now = time.monotonic()
-            progress.seconds += now - started
-            progress.share = budget.advance(progress.share, progress.step, now - started)
+            seconds, now = clock() - started, time.monotonic()
+            progress.seconds += seconds
+            progress.share = budget.advance(progress.share, progress.step, seconds)
             if now - last["log"] > 20:
                 last["log"] = now
                 self.log(
@@ -504,11 +510,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
     length.add_argument("--minutes", type=float)
+    length.add_argument("--cpu-minutes", type=float, help="of processor time, to compare shapes")
     length.add_argument("--until", type=parse_moment, metavar="HH:MM", help="in UTC")
     length.add_argument("--export-only", action="store_true", help="write the folder, do not train")
     parser.add_argument(
         "--extend", action="store_true", help="go on from a finished run, over answers alone"
     )
+    shape = TrainingConfig()
+    for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads"):
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=getattr(shape, name), metavar="N")
     parser.add_argument("--workers", type=int, default=2, help="threads, each on its own batches")
     parser.add_argument("--pause-file", type=Path, help="no step starts while this file exists")
     parser.add_argument("--export-minutes", type=float, default=25.0)
@@ -519,7 +530,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, "128")
     torch.set_num_threads(1)  # each worker is one thread; barriers would wait for busy cores
-    config = SMOKE if options.smoke else TrainingConfig()
+    shape = replace(
+        shape,
+        vocab_size=options.vocab_size,
+        hidden_size=options.hidden_size,
+        intermediate_size=options.intermediate_size,
+        num_layers=options.num_layers,
+        num_heads=options.num_heads,
+    )
+    config = SMOKE if options.smoke else shape
     trainer = Trainer(
         config,
         options.corpus,
@@ -540,7 +559,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     try:
         is_done = trainer.train(
-            Budget(options.steps, options.minutes, options.until),
+            Budget(options.steps, options.minutes, options.cpu_minutes, options.until),
             out=options.out,
             export_minutes=options.export_minutes,
             should_stop=lambda: bool(stopped),
