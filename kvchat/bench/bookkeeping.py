@@ -12,6 +12,7 @@ from time import perf_counter
 from kvchat.bench.figure import Figure
 from kvchat.bench.own_engine import no_model_engine
 from kvchat.engine.engine import Engine
+from kvchat.errors import KVChatError
 from kvchat.kv.contiguous import StaticCache
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, LayerSpec, SequenceId
@@ -42,58 +43,85 @@ def bookkeeping_figures(most_tokens: int) -> Iterator[Figure]:
 
 
 def _times(length: int) -> Iterator[Figure]:
-    cache = PagedKVCache(spec(), -(-(length + 64) // 32) + 64)
+    cache = PagedKVCache(spec(1), 2 * -(-length // 32) + 64)
     engine = no_model_engine(cache, context_tokens=2 * length)
     sequence = cache.open()
     ids = [7 * token % 3000 for token in range(length)]
     _append(cache, sequence, ids)
     forks: list[SequenceId] = []
     yield _time_figure(
-        f"fork of {length} tokens in the cache",
+        f"fork of {length} tokens in the cache (PagedKVCache.fork)",
         lambda: forks.append(cache.fork(sequence)),
         lambda: cache.release(forks.pop()),
     )
 
-    def grow() -> None:
-        have = cache.length(sequence)
-        _append(cache, sequence, ids[have:])
+    yield _time_figure(
+        f"rewind from {length} tokens to half of them in the cache (PagedKVCache.truncate)",
+        lambda: cache.truncate(sequence, length // 2),
+        lambda: _come_back(cache, sequence, ids),
+    )
+    twin = cache.open()
+    _append(cache, twin, ids)
+
+    def compute_again() -> None:
+        _append(cache, twin, ids[length // 2 :])
 
     yield _time_figure(
-        f"rewind from {length} tokens to half of them in the cache",
-        lambda: cache.truncate(sequence, length // 2),
-        grow,
+        f"the same where another chat computed the same {length} tokens",
+        lambda: cache.truncate(twin, length // 2),
+        compute_again,
+        is_wanted=False,
     )
+    cache.release(twin)
     cache.release(sequence)
+    cache.check_integrity()
     yield from _engine_times(engine, length, ids)
 
 
 def _engine_times(engine: Engine, length: int, ids: list[int]) -> Iterator[Figure]:
-    """Yield the same through the engine, which also keeps the tokens' ids."""
+    """Yield the same through the engine, which also keeps the tokens' ids.
+
+    Last what a session has its engine do when somebody goes back in a chat: find where the chats
+    part, cut, and count what the next message will cost.
+    """
+    kept = ids[: length // 2]
+    engine.open("chat")
+    chat = engine._find("chat")
 
     def ready() -> None:
-        if engine.is_open("chat"):
-            engine.close("chat")
-        if engine.is_open("fork"):
-            engine.close("fork")
-        engine.open("chat")
-        chat = engine._find("chat")
         chat.token_ids = list(ids)
-        _append(engine.cache, chat.cache_id, ids)
+        _come_back(engine.cache, chat.cache_id, ids)
+
+    def go_back() -> None:
+        engine.rewind("chat", engine.num_common("chat", kept))
+        engine.resume_cost("chat", kept)
 
     ready()
     yield _time_figure(
-        f"fork of {length} tokens in the engine",
+        f"fork of {length} tokens in the engine (Engine.fork, all a session's fork asks of it)",
         lambda: engine.fork("chat", "fork"),
         lambda: engine.close("fork"),
     )
     yield _time_figure(
-        f"rewind from {length} tokens to half of them in the engine",
-        lambda: engine.rewind("chat", length // 2),
+        f"rewind from {length} tokens to half of them in the engine (Engine.rewind)",
+        lambda: engine.rewind("chat", len(kept)),
         ready,
     )
+    yield _time_figure(
+        f"rewind from {length} tokens to half of them as a session asks it of the engine",
+        go_back,
+        ready,
+    )
+    engine.cache.check_integrity()
 
 
-def _time_figure(name: str, call: Callable[[], object], undo: Callable[[], object]) -> Figure:
+def _time_figure(
+    name: str,
+    call: Callable[[], object],
+    undo: Callable[[], object],
+    *,
+    is_wanted: bool = True,
+) -> Figure:
     """Return the median time of a call in ms, each undone before the next."""
     seconds = []
     for _ in range(NUM_TIMES):
@@ -105,7 +133,7 @@ def _time_figure(name: str, call: Callable[[], object], undo: Callable[[], objec
         name,
         1000 * median(seconds),
         " ms",
-        must=1000 * FORK_SECONDS,
+        must=1000 * FORK_SECONDS if is_wanted else None,
         at_least=False,
         note=f"{1000 * min(seconds):.3f} to {1000 * max(seconds):.3f}",
     )
@@ -114,6 +142,12 @@ def _time_figure(name: str, call: Callable[[], object], undo: Callable[[], objec
 def _append(cache: PagedKVCache, sequence: SequenceId, ids: list[int]) -> None:
     with cache.reserve([(sequence, len(ids))], [ids]):
         pass
+
+
+def _come_back(cache: PagedKVCache, sequence: SequenceId, ids: list[int]) -> None:
+    """Give a rewound sequence its blocks back; what was not rewound would cost nothing to cut."""
+    if cache.adopt(sequence, [*ids, -1]) != len(ids):
+        raise KVChatError("What a rewind cut off was not there any more.")
 
 
 def _used_bytes(cache: PagedKVCache) -> int:

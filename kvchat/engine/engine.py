@@ -6,7 +6,6 @@ A sequence here is token ids; what is in the cache is only how much of it need n
 
 import logging
 from collections.abc import Callable
-from itertools import takewhile
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from kvchat.engine.sequence import ResumeCost, Sequence, SequenceState, Sequence
 from kvchat.engine.step_times import StepTimes
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
+from kvchat.kv.prefix_index import num_equal
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -216,8 +216,9 @@ class Engine:
         del sequence.token_ids[length:]
         computed = self.cache.length(sequence.cache_id)
         if length < computed:
-            self.cache.truncate(sequence.cache_id, length)
-            self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
+            kept = self.cache.truncate(sequence.cache_id, length)
+            if kept < length:  # a window had let go of what is seen there
+                self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
         return self.cache.length(sequence.cache_id)
 
     def num_restorable(self, owner: str, token_ids: list[int]) -> int:
@@ -234,11 +235,14 @@ class Engine:
     def num_common(self, owner: str, token_ids: list[int]) -> int:
         """Return how many first tokens of a sequence, computed or not, are these."""
         own = self._lineup.find(owner).token_ids
-        pairs = zip(own, token_ids, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return num_equal(own, token_ids)
 
     def resume_cost(self, owner: str, token_ids: list[int]) -> ResumeCost:
         """Return where the tokens are that a sequence is to have next; changes nothing of it."""
+        own = self._lineup.find(owner)
+        computed = self.cache.token_ids(own.cache_id)
+        if computed == token_ids and self._rotation_fit.is_fit(own, len(token_ids)):
+            return ResumeCost(owner, len(computed), 0, 0)
         name = f"{owner}?"
         with self.cache.unrecorded():
             self.fork(owner, name, self.num_common(owner, token_ids))

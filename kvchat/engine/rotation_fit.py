@@ -25,14 +25,20 @@ class RotationFit:
         self._cache = cache
         self._lineup = lineup
 
-    def prepare(self, sequence: Sequence, num_tokens: int) -> None:
-        """Have a sequence rotated for so many tokens; it lets go of keys rotated otherwise."""
+    def is_fit(self, sequence: Sequence, num_tokens: int) -> bool:
+        """Say whether the keys of a sequence are rotated as those of so many tokens are."""
         cache, cache_id = self._cache, sequence.cache_id
         if not cache.spec.depends_on_length or not num_tokens:
-            return
+            return True
         length = cache.scheme_length(cache_id, num_tokens)
-        if length == cache.visible_set(cache_id).scheme_length:
+        return length == cache.visible_set(cache_id).scheme_length
+
+    def prepare(self, sequence: Sequence, num_tokens: int) -> None:
+        """Have a sequence rotated for so many tokens; it lets go of keys rotated otherwise."""
+        if self.is_fit(sequence, num_tokens):
             return
+        cache, cache_id = self._cache, sequence.cache_id
+        length = cache.scheme_length(cache_id, num_tokens)
         if cache.length(cache_id) and sequence.request is not None:
             sequence.notice = NOTICE
         if self.residency is not None:

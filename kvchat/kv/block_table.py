@@ -25,9 +25,7 @@ class BlockTable:
     def fork(self, length: int) -> "BlockTable":
         """Return a table of the first `length` tokens that shares every block; takes no block."""
         blocks = self.blocks[: -(-length // self.block_size)]
-        for block in blocks:
-            if block != HOLE:
-                self.pool.reference(block)
+        self.pool.reference_all(_held(blocks))
         return BlockTable(self.pool, self.block_size, blocks)
 
     def truncate(self, length: int) -> int:
@@ -42,14 +40,12 @@ class BlockTable:
 
     def release_range(self, first: int, behind: int) -> int:
         """Turn the blocks at indexes first .. behind - 1 into holes; return how many were held."""
-        count = 0
-        for index in range(behind - 1, first - 1, -1):
-            block = self.blocks[index]
-            if block != HOLE:
-                self.pool.release(block)
-                self.blocks[index] = HOLE
-                count += 1
-        return count
+        held = _held(self.blocks[first:behind])
+        if held:
+            held.reverse()
+            self.pool.release_all(held)
+            self.blocks[first:behind] = [HOLE] * len(self.blocks[first:behind])
+        return len(held)
 
     def runs(self, first: int, behind: int) -> Iterator[tuple[int, int]]:
         """Yield positions first .. behind - 1 as (first slot, number of slots), adjacent joined."""
@@ -77,3 +73,8 @@ class BlockTable:
             count += block != expected
             expected = block + 1
         return count
+
+
+def _held(blocks: list[int]) -> list[int]:
+    """Return the blocks that are no holes, in the same order, as a list of its own."""
+    return [block for block in blocks if block != HOLE] if HOLE in blocks else list(blocks)

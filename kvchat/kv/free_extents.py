@@ -5,6 +5,7 @@ so blocks of one sequence should lie side by side. Plain integers, no tensors.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 
 
 class FreeExtents:
@@ -65,15 +66,20 @@ class FreeExtents:
 
     def give(self, block: int) -> None:
         """Return one block, joining it with its free neighbors."""
-        self._earmarks.pop(block + 1, None)  # nobody ends here any more
-        start, end = block, block + 1
-        if start in self._start_by_end:
-            start = self._remove(self._start_by_end[start])
-        if end in self._length_at:
-            end += self._length_at[end]
-            self._remove(block + 1)
-        self._insert(start, end)
+        self._give_run(block, block + 1)
         self.num_free += 1
+
+    def give_all(self, blocks: Sequence[int]) -> None:
+        """Return blocks in any order, as `give` does one by one; adjacent ones cost one change."""
+        ordered = sorted(blocks)
+        place = 0
+        while place < len(ordered):
+            first = behind = ordered[place]
+            while place < len(ordered) and ordered[place] == behind:
+                behind += 1
+                place += 1
+            self._give_run(first, behind)
+        self.num_free += len(ordered)
 
     @property
     def num_earmarked(self) -> int:
@@ -103,6 +109,17 @@ class FreeExtents:
     def _set_aside(self, start: int) -> None:
         if self._headroom and start in self._length_at:
             self._earmarks[start] = start + min(self._headroom, self._length_at[start])
+
+    def _give_run(self, start: int, end: int) -> None:
+        """Add the ids start .. end - 1 to the free runs, joined with their neighbors."""
+        self._earmarks.pop(end, None)  # nobody ends here any more
+        if end in self._length_at:
+            behind = end
+            end += self._length_at[behind]
+            self._remove(behind)
+        if start in self._start_by_end:
+            start = self._remove(self._start_by_end[start])
+        self._insert(start, end)
 
     def _cut(self, extent: int, first: int, count: int) -> list[int]:
         """Take `count` ids from `first` on out of the run that starts at `extent`."""

@@ -43,6 +43,9 @@ def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:
     assert set(cached) == unused & published, "cached blocks"
     assert not pool.held & published, "a held block is published"
     assert len(published) == len(pool.index), "the index names a block outside the pool"
+    assert pool.index.published == published, "published blocks"
+    keys = {pool.index.entry(block)[0] for block in published}
+    assert pool.index.has_twins == (len(keys) < len(published)), "twins"
 
     num_private = sum(count == 1 for count in pool.ref_counts) - len(pool.held)
     num_shared = sum(count > 1 for count in pool.ref_counts)

@@ -97,8 +97,11 @@ class PagedSequence:
         """Say whether everything a query at `length` sees is still in the tables."""
         num_blocks = -(-length // self.block_size)
         for table, visible in zip(self.tables, visible_sets, strict=True):
+            kept = table.blocks[:num_blocks]
+            if HOLE not in kept:
+                continue
             hidden = visible.hidden_blocks(length, self.block_size)
-            for index, block in enumerate(table.blocks[:num_blocks]):
+            for index, block in enumerate(kept):
                 if block == HOLE and index not in hidden:
                     return False
         return True

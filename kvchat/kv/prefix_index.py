@@ -6,10 +6,12 @@ hashes costs a comparison, never a wrong word. Plain Python, no tensors.
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from hashlib import blake2b
 
 ROOT_KEY = b"\0" * 16
+_COMPARED_AT_ONCE = 512
+"""Tokens that are compared by one operation of the interpreter, as most of a chat are equal."""
 
 
 def block_key(parent: bytes, token_ids: Sequence[int], salt: bytes) -> bytes:
@@ -25,12 +27,15 @@ def block_key(parent: bytes, token_ids: Sequence[int], salt: bytes) -> bytes:
 
 def num_equal(first: Sequence[int], second: Sequence[int]) -> int:
     """Return how many tokens two lists have in common at their beginning."""
-    count = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
+    start, end = 0, min(len(first), len(second))
+    while start < end:
+        behind = min(start + _COMPARED_AT_ONCE, end)
+        piece, other = first[start:behind], second[start:behind]
+        if tuple(piece) != tuple(other):
+            pairs = zip(piece, other, strict=True)
+            return start + next(place for place, (one, two) in enumerate(pairs) if one != two)
+        start = behind
+    return end
 
 
 class PrefixIndex:
@@ -46,6 +51,7 @@ class PrefixIndex:
         self._entries: dict[int, tuple[bytes, tuple[int, ...]]] = {}
         self._parents: dict[int, bytes] = {}
         self._children: dict[bytes, dict[int, None]] = {}  # sets in order of publication
+        self._num_twinned = 0  # keys with several blocks
         self.num_published = 0
         """How many blocks were ever published; a search that failed can be spared until it grows"""
 
@@ -54,6 +60,16 @@ class PrefixIndex:
 
     def __contains__(self, block: int) -> bool:
         return block in self._entries
+
+    @property
+    def published(self) -> KeysView[int]:
+        """The published blocks, as a view that follows changes."""
+        return self._entries.keys()
+
+    @property
+    def has_twins(self) -> bool:
+        """Say whether `twin` can find anything for any block."""
+        return self._num_twinned > 0
 
     def publish(
         self, block: int, key: bytes, token_ids: Sequence[int], parent: bytes = ROOT_KEY
@@ -65,7 +81,9 @@ class PrefixIndex:
         assert block not in self._entries
         self._entries[block] = key, tuple(token_ids)
         self.num_published += 1
-        self._blocks.setdefault(key, []).append(block)
+        blocks = self._blocks.setdefault(key, [])
+        blocks.append(block)
+        self._num_twinned += len(blocks) == 2
         self._parents[block] = parent
         self._children.setdefault(parent, {})[block] = None
 
@@ -74,6 +92,7 @@ class PrefixIndex:
         key, _ = self._entries.pop(block)
         blocks = self._blocks[key]
         blocks.remove(block)
+        self._num_twinned -= len(blocks) == 1
         if not blocks:
             del self._blocks[key]
         parent = self._parents.pop(block)

@@ -344,3 +344,18 @@ def test_a_notice_comes_once_with_the_first_event_of_a_reply(num_tokens: int) ->
     again = ask(engine, "a", [4, 5, 6], sampling)
     run(engine)
     assert [event.notice for event in again.events] == [None] * len(again.events)
+
+
+@pytest.mark.parametrize("change", [[], [1], [1] * 30], ids=["same", "one more", "many more"])
+def test_what_a_rewound_chat_still_has_is_told_whatever_comes_next(change: list[int]) -> None:
+    engine = make_engine(num_blocks=40, block_size=4)
+    prompt = random_tokens(random.Random(4), 50)
+    engine.open("a")
+    ask(engine, "a", prompt, SamplingParams(max_tokens=3))
+    run(engine)
+    assert engine.rewind("a", 30) == 30
+    cost = engine.resume_cost("a", [*prompt[:30], *change])
+    assert (cost.num_resident_tokens, cost.num_disk_tokens) == (30, 0)
+    assert cost.num_prefill_tokens == len(change)
+    other = engine.resume_cost("a", [*prompt[:17], *change])
+    assert (other.num_resident_tokens, other.num_prefill_tokens) == (17, len(change))

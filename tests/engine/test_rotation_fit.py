@@ -127,6 +127,19 @@ def test_crossing_again_finds_what_was_read_for_the_first_crossing(model: Transf
     assert max(counting.counts) <= engine.cache.block_size + 1
 
 
+def test_a_cut_chat_whose_keys_are_rotated_for_a_long_one_is_not_told_to_be_resident(
+    model: Transformer, engine: Engine
+) -> None:
+    prompt = random_tokens(random.Random(7), 40)
+    engine.open("a")
+    ask(engine, "a", prompt, greedy(2))
+    run(engine)
+    engine.rewind("a", 20)
+    assert engine.cache.length(engine._find("a").cache_id) == 20
+    cost = engine.resume_cost("a", prompt[:20])
+    assert (cost.num_resident_tokens, cost.num_prefill_tokens) == (0, 20)
+
+
 def test_the_cost_of_coming_back_is_told_before(model: Transformer, engine: Engine) -> None:
     prompt = random_tokens(random.Random(7), 40)
     engine.open("a")

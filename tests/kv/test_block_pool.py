@@ -1,6 +1,8 @@
 """Reference counts, states and the order of eviction."""
 
+import random
 from collections.abc import Iterator
+from copy import deepcopy
 
 import pytest
 
@@ -219,3 +221,73 @@ def test_a_block_says_when_it_was_filled_also_where_its_content_is_moved_to(
     assert [pool.filled_at[block] for block in (*table.blocks[1:], held, *later.blocks)] == [
         100.0, 100.0, 200.0,
     ]  # fmt: skip
+
+
+def state_of(pool: BlockPool) -> tuple[object, ...]:
+    """Return all that differs between two pools that went different ways."""
+    index = pool.index
+    return (
+        pool.ref_counts,
+        (pool.num_shared, pool.num_private, pool.num_free),
+        vars(pool.free),
+        pool.cached_blocks(),
+        [(block, *index.entry(block)) for block in sorted(index.published)],
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_blocks_together_fare_as_one_after_another(seed: int) -> None:
+    """Shared, private, cached, unpublished blocks and twins, released and found again."""
+    print(f"KVCHAT_SEED={seed}")
+    rng = random.Random(seed)
+    pool, tables = BlockPool(40, headroom=rng.choice([0, 3])), list[BlockTable]()
+    for _ in range(150):
+        action = rng.random()
+        if action < 0.4 and pool.num_available >= 6:
+            tables.append(in_table(pool, rng.randint(1, 6)))
+            for place, block in enumerate(tables[-1].blocks[: rng.randint(0, 6)]):
+                key = rng.choice([0, 1, block])  # below 2: twins in other tables, or cached
+                pool.index.publish(block, b"%d %d" % (key, place), [key, place])
+        elif action < 0.5 and tables:
+            parent = rng.choice(tables)
+            single = deepcopy(pool)
+            tables.append(parent.fork(4 * len(parent.blocks)))
+            for block in parent.blocks:
+                single.reference(block)
+            assert state_of(pool) == state_of(single)
+        elif tables:
+            table = rng.choice(tables)
+            kept = rng.choice([0, 0, rng.randint(0, len(table.blocks))])
+            freed, freed_singly = list[int](), list[int]()
+            single = deepcopy(pool)
+            pool.on_freed, single.on_freed = freed.append, freed_singly.append
+            dropped = table.blocks[kept:][::-1]
+            for block in dropped:
+                single.release(block)
+            assert table.truncate(4 * kept) == len(dropped)
+            assert state_of(pool) == state_of(single)
+            assert freed == freed_singly
+            pool.on_freed = None
+            if not table.blocks:
+                tables.remove(table)
+        cached = pool.cached_blocks()
+        if cached and rng.random() < 0.1:
+            found = rng.sample(cached, rng.randint(1, len(cached)))
+            single = deepcopy(pool)
+            pool.reference_all(found)
+            for block in found:
+                single.reference(block)
+            assert state_of(pool) == state_of(single)
+            tables.append(BlockTable(pool, 4, found))
+        check_pool(pool, tables)
+
+
+def test_many_blocks_that_are_not_in_use_are_neither_released_nor_referenced() -> None:
+    pool = BlockPool(4)
+    table = in_table(pool, 1)
+    (held,) = pool.take(1)
+    for block in (held, 3):
+        with pytest.raises(AssertionError):
+            pool.release_all([*table.blocks, block])
+        with pytest.raises(AssertionError):
+            pool.reference_all([*table.blocks, block])

@@ -1,6 +1,7 @@
 """Free runs: placement, joining, and random programs against a plain set."""
 
 import random
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -108,10 +109,19 @@ def test_random_programs_equal_a_set_of_free_ids(seed: int) -> None:
             assert set(blocks) <= ids
             ids -= set(blocks)
             taken += blocks
-        elif taken:
+        elif taken and rng.random() < 0.5:
             block = taken.pop(rng.randrange(len(taken)))
             free.give(block)
             ids.add(block)
+        elif taken:
+            given = [taken.pop() for _ in range(rng.randint(1, len(taken)))]
+            rng.shuffle(given)
+            one_by_one = deepcopy(free)
+            free.give_all(given)
+            for block in given:
+                one_by_one.give(block)
+            assert vars(free) == vars(one_by_one)
+            ids |= set(given)
         runs = free.extents()
         assert {block for first, length in runs for block in range(first, first + length)} == ids
         assert all(first + length < behind for (first, length), (behind, _) in pairwise(runs))

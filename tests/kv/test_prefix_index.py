@@ -6,7 +6,7 @@ from kvchat.kv.block_pool import BlockPool
 from kvchat.kv.block_table import BlockTable
 from kvchat.kv.integrity import check_pool
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
-from kvchat.kv.prefix_index import ROOT_KEY, PrefixIndex, block_key
+from kvchat.kv.prefix_index import ROOT_KEY, PrefixIndex, block_key, num_equal
 from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
@@ -70,6 +70,31 @@ def test_a_key_is_known_until_its_last_block_goes() -> None:
     index.forget(5)
     assert index.find(b"key", [1, 2]) is None
     assert len(index) == 0
+
+
+def test_twins_are_expected_while_two_blocks_have_a_key() -> None:
+    index = PrefixIndex()
+    index.publish(3, b"key", [1, 2])
+    index.publish(4, b"other", [1, 3])
+    assert not index.has_twins
+    index.publish(5, b"key", [1, 2])
+    index.publish(6, b"key", [1, 2])
+    index.forget(3)
+    assert index.has_twins
+    index.forget(6)
+    assert not index.has_twins
+    index.forget(5)
+    assert not index.has_twins
+
+
+@pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1500])
+@pytest.mark.parametrize("behind", [0, 1, 700])
+def test_two_lists_have_in_common_what_is_before_their_first_difference(
+    length: int, behind: int
+) -> None:
+    common = list(range(length))
+    assert num_equal(common, (*common, *range(behind))) == length
+    assert num_equal([*common, -1, *common], [*common, -2, *common]) == length
 
 
 def test_a_block_published_twice_is_our_bug() -> None:
