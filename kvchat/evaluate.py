@@ -1,159 +1,237 @@
-"""`python -m kvchat.evaluate`: how well a model predicts a text, through the paged cache.
+"""`python -m kvchat.evaluate`: how well a model chats, or how well it predicts a text.
 
-Reads one long text as a single sequence and reports perplexity and bits per byte, for stretches of
-positions too, so that a window or int8 keys and values can be compared with the whole in float.
+Without --text a model answers a hundred fixed prompts, as many chats at once, and checks say how
+many of the answers are acceptable. A setting of sampling with several values, separated by commas,
+makes it try every combination.
+
+With --text it reads one long text as a single sequence, through the paged cache, and reports
+perplexity and bits per byte, for stretches of positions too, so that a window or int8 keys and
+values can be compared with the whole in float.
 """
 
 import argparse
 import json
-import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch.nn import functional
 
 from kvchat import paths
 from kvchat.device import ROUNDED_WEIGHTS, compute_dtype, default_threads
-from kvchat.errors import KVChatError
-from kvchat.kv.paged_cache import PagedKVCache
-from kvchat.kv.spec import KVDtype
+from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.evaluation.held_out import held_out_bits
+from kvchat.evaluation.interview import Chat, interview
+from kvchat.evaluation.known_prompts import find_known_prompts
+from kvchat.evaluation.model_card import write_into_card
+from kvchat.evaluation.prompt_list import PromptList
+from kvchat.evaluation.report import Report
+from kvchat.evaluation.sampling_grid import Trial, combinations, trial_lines
+from kvchat.evaluation.scores import Scores
+from kvchat.evaluation.text_reading import STRETCH_TOKENS, bits_per_byte, perplexity, read_text
+from kvchat.evaluation.transcript import transcript_lines
 from kvchat.model.checkpoint import load_transformer
 from kvchat.model.folder import ModelFolder
 from kvchat.model.transformer import Transformer
+from kvchat.runtime import ChatRuntime
+from kvchat.text.chat_template import ChatTemplate
+from kvchat.text.sandbox import Sandbox
 from kvchat.text.tokenizer import Tokenizer
 
-CHUNK_TOKENS = 256
-STRETCH_TOKENS = 2000
 MAX_TEXT_BYTES = 64 << 20
 FLOATS = ("fp32", "bf16")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How a model read a text: the loss of each token in nats, and how many blocks it held."""
-
-    losses: list[float]
-    max_blocks: int
-    final_blocks: int
-
-
-def read_text(
-    model: Transformer,
-    token_ids: Sequence[int],
-    *,
-    window: int | None,
-    sinks: int,
-    kv_dtype: KVDtype,
-    block_size: int = 32,
-) -> Reading:
-    """Predict every token of one sequence from those before it, in chunks.
-
-    Without a window the text must fit the context. Raises KVChatError otherwise.
-    """
-    limit = model.config.max_position
-    if window is None and len(token_ids) > limit:
-        raise KVChatError(
-            f"The text has {len(token_ids)} tokens and the context {limit}; give --window or a "
-            "smaller --tokens."
-        )
-    held = len(token_ids) if window is None else window + sinks + 2 * CHUNK_TOKENS
-    cache = PagedKVCache(
-        model.config.kv_spec(),
-        held // block_size + 4,
-        block_size=block_size,
-        dtype=model.norm.weight.dtype,
-        kv_dtype=kv_dtype,
-    )
-    sequence = cache.open(window=window, sinks=sinks)
-    losses: list[float] = []
-    max_blocks, position = 0, 0
-    with torch.inference_mode():
-        while position < len(token_ids) - 1:
-            count = min(CHUNK_TOKENS, len(token_ids) - 1 - position)
-            count = cache.chunk_limit(sequence, count)
-            chunk = list(token_ids[position : position + count])
-            step = cache.reserve([(sequence, count)], [chunk])
-            logits = model(torch.tensor(chunk), torch.tensor(step.positions), cache)
-            step.commit()
-            wanted = torch.tensor(token_ids[position + 1 : position + count + 1])
-            losses += functional.cross_entropy(logits.float(), wanted, reduction="none").tolist()
-            position += count
-            max_blocks = max(max_blocks, cache.pools[0].num_private)
-    return Reading(losses, max_blocks, cache.pools[0].num_private)
-
-
-def _perplexity(losses: Sequence[float]) -> float:
-    return math.exp(sum(losses) / len(losses)) if losses else math.nan
+_Number = TypeVar("_Number", int, float)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the last line of its output is one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m kvchat.evaluate", description=__doc__)
-    parser.add_argument("--model", type=Path, default=None, metavar="DIR")
-    parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="UTF-8 text")
-    parser.add_argument("--tokens", type=int, default=20_000, metavar="N", help="at most")
-    parser.add_argument("--window", type=int, metavar="N")
-    parser.add_argument("--sinks", type=int, default=4, metavar="S")
-    parser.add_argument("--kv-dtype", choices=("auto", "int8"), default="auto")
-    parser.add_argument("--weights", choices=(*FLOATS, *ROUNDED_WEIGHTS), default="fp32")
-    parser.add_argument("--threads", type=int, default=default_threads(), metavar="N")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        folder = ModelFolder.open(
-            paths.bundled_model_dir() if options.model is None else options.model
-        )
-        tokenizer = Tokenizer.load(folder.path)
-        text = options.text.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT_BYTES]
-        ids = tokenizer.encode(text)[: options.tokens]
-        if tokenizer.bos_id is not None:
-            ids = [tokenizer.bos_id, *ids]
-        is_rounded = options.weights in ROUNDED_WEIGHTS
-        model = load_transformer(
-            folder,
-            dtype=compute_dtype("cpu", options.weights),
-            device="cpu",
-            weights=options.weights if is_rounded else "float",
-        )
-        reading = read_text(
-            model,
-            ids,
-            window=options.window,
-            sinks=options.sinks,
-            kv_dtype=options.kv_dtype,
-        )
-    except OSError as error:
-        print(f"Cannot read {options.text}: {error.strerror}.", file=sys.stderr)
-        return 66
+        document = _talk(options) if options.text is None else _read(options)
     except KVChatError as error:
         print(error.sentence, file=sys.stderr)
         return error.exit_status
+    print(json.dumps(document))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kvchat.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", metavar="DIR", help="a model folder; the bundled one without it")
+    parser.add_argument("--threads", type=int, default=default_threads(), metavar="N")
+    parser.add_argument("--weights", choices=(*FLOATS, *ROUNDED_WEIGHTS))
+    parser.add_argument("--kv-dtype", choices=("auto", "int8"), default="auto")
+    chats = parser.add_argument_group("chats")
+    chats.add_argument("--seeds", type=_list_of(int), default=[1, 2, 3], metavar="N,N")
+    chats.add_argument("--greedy", action="store_true", help="the likeliest token, one run")
+    for name in ("temperature", "top-p", "min-p", "repetition-penalty"):
+        chats.add_argument(f"--{name}", type=_list_of(float), metavar="X[,X]")
+    chats.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="training data: held-out bits, known prompts"
+    )
+    chats.add_argument("--json", type=Path, metavar="FILE", help="the figures")
+    chats.add_argument("--markdown", type=Path, metavar="FILE", help="the report")
+    chats.add_argument("--transcripts", type=Path, metavar="FILE", help="all chats")
+    chats.add_argument(
+        "--card", type=Path, metavar="FILE", help="a model card with markers for the report"
+    )
+    text = parser.add_argument_group("text")
+    text.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text")
+    text.add_argument("--tokens", type=int, default=20_000, metavar="N", help="at most")
+    text.add_argument("--window", type=int, metavar="N")
+    text.add_argument("--sinks", type=int, default=4, metavar="S")
+    return parser
+
+
+def _list_of(kind: Callable[[str], _Number]) -> Callable[[str], list[_Number]]:
+    def read(text: str) -> list[_Number]:
+        return list(dict.fromkeys(kind(part) for part in text.split(",")))
+
+    read.__name__ = "list of numbers"
+    return read
+
+
+# -- chats ----------------------------------------------------------------------------------------
+
+
+def _talk(options: argparse.Namespace) -> dict[str, object]:
+    """Let the model chat, write what was asked for, print the report; return the figures."""
+    prompts = PromptList.load()
+    values: dict[str, list[float]] = {
+        name: getattr(options, name)
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty")
+        if getattr(options, name) is not None
+    }
+    if options.greedy:
+        values["temperature"] = [0.0]
+    choices = combinations(values)
+    files = (options.json, options.markdown, options.transcripts, options.card)
+    if len(choices) > 1 and any((*files[1:], options.corpus)):
+        raise InvalidArgument(
+            f"{len(choices)} combinations of settings make no report; choose one value for each."
+        )
+    # Where every token is the likeliest one, other seeds would give the same chats again.
+    seeds = options.seeds[:1] if values.get("temperature") == [0.0] else options.seeds
+    known = None if options.corpus is None else find_known_prompts(prompts.prompts, options.corpus)
+    trials: list[Trial] = []
+    chats: list[Chat] = []
+    document: dict[str, object]
+    with ChatRuntime(
+        options.model,
+        save=False,
+        threads=options.threads,
+        weights=options.weights or "auto",
+        kv_dtype=options.kv_dtype,
+    ) as runtime:
+        advised = runtime.new_session().sampling
+        for choice in choices:
+            advised.with_values(choice)  # says what is wrong before anything is computed
+        for choice in choices:
+            chats = [
+                chat
+                for seed in seeds
+                for chat in interview(runtime, prompts.prompts, seed, choice, _say_progress)
+            ]
+            trials.append(Trial(choice, Scores.of(prompts, chats)))
+        name = runtime.status().model_name
+    if len(trials) > 1:
+        print("\n".join(trial_lines(trials)))
+        best = min(trials, key=lambda trial: trial.rank)
+        document = {"best": best.to_dict(), "trials": [trial.to_dict() for trial in trials]}
+    else:
+        sampling = advised.with_values(choices[0]).to_dict()
+        bits = {} if options.corpus is None else _held_out(options)
+        report = Report(name, sampling, prompts, chats, trials[0].scores, bits, known)
+        if options.markdown is not None:
+            _write(options.markdown, report.lines())
+        if options.transcripts is not None:
+            _write(options.transcripts, transcript_lines(prompts, chats))
+        if options.card is not None:
+            write_into_card(options.card, report.lines())
+        print("\n".join(report.lines()))
+        document = report.to_dict()
+    if options.json is not None:
+        _write(options.json, [json.dumps(document, indent=1)])
+    return document
+
+
+def _say_progress(num_chats: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{num_chats} chats", end="", file=sys.stderr, flush=True)
+
+
+def _held_out(options: argparse.Namespace) -> dict[str, float]:
+    folder, tokenizer, model = _load(options)
+    sandbox = Sandbox()
+    try:
+        template = ChatTemplate.load(folder.path, tokenizer, sandbox)
+        return held_out_bits(options.corpus, model, tokenizer, template)
+    finally:
+        sandbox.close()
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    try:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"{path} cannot be written: {error.strerror}.") from error
+
+
+# -- a text ---------------------------------------------------------------------------------------
+
+
+def _load(options: argparse.Namespace) -> tuple[ModelFolder, Tokenizer, Transformer]:
+    weights = options.weights or "fp32"
+    folder = ModelFolder.open(
+        paths.bundled_model_dir() if options.model is None else Path(options.model)
+    )
+    model = load_transformer(
+        folder,
+        dtype=compute_dtype("cpu", weights),
+        device="cpu",
+        weights=weights if weights in ROUNDED_WEIGHTS else "float",
+    )
+    return folder, Tokenizer.load(folder.path), model
+
+
+def _read(options: argparse.Namespace) -> dict[str, object]:
+    """Let the model read a text, print the perplexity of its stretches; return the figures."""
+    try:
+        text = options.text.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT_BYTES]
+    except OSError as error:
+        failure = KVChatError(f"Cannot read {options.text}: {error.strerror}.")
+        failure.exit_status = 66
+        raise failure from error
+    _, tokenizer, model = _load(options)
+    ids = tokenizer.encode(text)[: options.tokens]
+    if tokenizer.bos_id is not None:
+        ids = [tokenizer.bos_id, *ids]
+    reading = read_text(
+        model, ids, window=options.window, sinks=options.sinks, kv_dtype=options.kv_dtype
+    )
     losses = reading.losses
-    num_bytes = len(tokenizer.decode(ids).encode())
-    stretches = [
-        _perplexity(losses[start : start + STRETCH_TOKENS])
-        for start in range(0, len(losses), STRETCH_TOKENS)
-    ]
-    for place, value in enumerate(stretches):
-        print(f"tokens {place * STRETCH_TOKENS:6} and on: perplexity {value:9.2f}")
-    report = {
+    for start in range(0, len(losses), STRETCH_TOKENS):
+        value = perplexity(losses[start : start + STRETCH_TOKENS])
+        print(f"tokens {start:6} and on: perplexity {value:9.2f}")
+    return {
         "tokens": len(losses),
         "window": options.window,
         "sinks": options.sinks if options.window else 0,
-        "weights": options.weights,
+        "weights": options.weights or "fp32",
         "kv_dtype": options.kv_dtype,
-        "bits_per_byte": round(sum(losses) / math.log(2) / num_bytes, 4),
-        "perplexity": round(_perplexity(losses), 3),
-        "perplexity_first_2000": round(_perplexity(losses[:STRETCH_TOKENS]), 3),
-        "perplexity_after_2000": round(_perplexity(losses[STRETCH_TOKENS:]), 3),
+        "bits_per_byte": round(bits_per_byte(losses, len(tokenizer.decode(ids).encode())), 4),
+        "perplexity": round(perplexity(losses), 3),
+        "perplexity_first_2000": round(perplexity(losses[:STRETCH_TOKENS]), 3),
+        "perplexity_after_2000": round(perplexity(losses[STRETCH_TOKENS:]), 3),
         "max_blocks": reading.max_blocks,
         "final_blocks": reading.final_blocks,
     }
-    print(json.dumps(report))
-    return 0
 
 
 if __name__ == "__main__":

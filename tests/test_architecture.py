@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, str] = {
     "training_drills": "training_corpus training_words",
     "training_words": "",
     "training_export": "model training_corpus durable_files",
-    "evaluate": "model kv text device paths runtime sampling_params training_corpus",
+    "evaluate": "evaluation model kv text device paths runtime",
+    "evaluation": "model kv text runtime session clean_text durable_files training_corpus",
     "hash_model": "kv",
     "hash_folder": "hash_model model kv paths",
     "runtime": "found_models runtime_status session store engine engine_options model kv text paths"
@@ -86,6 +87,7 @@ MAY_IMPORT: dict[str, str] = {
 ONLY_FILES = {
     ("session", "engine"): {"request", "engine_thread", "sequence"},
     ("store", "kv"): {"segments"},
+    ("evaluation", "session"): {"reply"},
     ("shell_completion", "bench"): {"programs"},
     ("bench", "tui"): {"app", "meter_driver", "message_lines", "glyphs"},
 }
@@ -126,7 +128,8 @@ DOORS: dict[str, str] = {
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
     "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/* train.py"
-    " evaluate.py bench/* training_export.py"
+    " evaluate.py evaluation/text_reading.py evaluation/held_out.py bench/*"
+    " training_export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/kernel_attention.py"
     " kv/cache.py kv/paged_cache.py kv/contiguous.py"

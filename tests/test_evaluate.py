@@ -1,17 +1,23 @@
-"""python -m kvchat.evaluate: reads a text the way the app would."""
+"""python -m kvchat.evaluate: chats as a user would, and reads a text the way the app would."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kvchat import ChatRuntime, SamplingParams, evaluate, paths
+from kvchat.evaluation import interview
+from kvchat.evaluation.model_card import BEGIN, END
+from kvchat.evaluation.prompt_list import PromptList
+from kvchat.evaluation.text_reading import CHUNK_TOKENS, STRETCH_TOKENS
 from kvchat.text.tokenizer import Tokenizer
 
 
-def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, float]:
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """Run the command; its last line is any JSON object."""
     assert evaluate.main([str(argument) for argument in arguments]) == 0
-    found: dict[str, float] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     return found
 
 
@@ -49,6 +55,82 @@ def test_a_text_longer_than_the_context_needs_a_window(
     assert evaluate.main(["--model", str(tiny_model), "--text", str(text / "no")]) == 66
 
 
+def test_a_folder_that_is_no_model_is_refused_in_one_sentence(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--text", str(text)]):
+        status = evaluate.main(["--model", str(tmp_path / "none"), *more])
+        said = capsys.readouterr()
+        assert status not in (0, 1) and said.out == ""
+        assert said.err.count("\n") == 1 and "none" in said.err
+
+
+@pytest.fixture
+def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random model never stops."""
+    monkeypatch.setattr(interview, "MAX_TOKENS", 6)
+
+
+@pytest.mark.usefixtures("few_tokens")
+def test_a_model_that_babbles_answers_no_prompt_acceptably_and_every_file_is_written(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, card = tmp_path / "corpus", tmp_path / "MODEL_CARD.md"
+    corpus.mkdir()
+    chat = [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Hello!"}]
+    record = json.dumps({"source": "x", "messages": chat}) + "\n"
+    (corpus / "sft_chat.val.jsonl").write_text(record, encoding="utf-8")
+    card.write_text(f"# Card\n{BEGIN}\n{END}\n", encoding="utf-8")
+    files = {name: tmp_path / f"{name}.out" for name in ("json", "markdown", "transcripts")}
+    arguments = [f"--{name}={path}" for name, path in files.items()]
+    arguments += [f"--card={card}", f"--corpus={corpus}", "--seeds=2", "--threads=1"]
+    found = report(capsys, "--model", tiny_model, *arguments)
+    assert found["acceptable"] == 0 and found["num_prompts"] == 100 and found["seeds"] == [2]
+    assert found["stopped"] == 0 and found["known_prompts"] == 1 and found["tokens"] == 6
+    assert json.loads(files["json"].read_text(encoding="utf-8")) == found
+    page = files["markdown"].read_text(encoding="utf-8")
+    assert "**0.0 of 100**" in page and page.strip() in card.read_text(encoding="utf-8")
+    assert files["transcripts"].read_text(encoding="utf-8").count("\n### ") == 100
+
+
+@pytest.fixture
+def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = PromptList.load().groups
+    monkeypatch.setattr(PromptList, "load", lambda: PromptList(groups[:1]))
+
+
+@pytest.mark.usefixtures("few_tokens", "few_prompts")
+def test_several_values_of_a_setting_are_compared(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--model", tiny_model, "--threads", 1, "--seeds", 1]
+    found = report(capsys, *common, "--temperature", "0.2,0.8", "--top-p", 0.9)
+    assert [each["temperature"] for each in found["trials"]] == [0.2, 0.8]
+    assert found["best"] in found["trials"]
+
+
+@pytest.mark.usefixtures("few_tokens", "few_prompts")
+def test_greedy_chats_take_one_run(tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "--model", tiny_model, "--threads", 1, "--greedy")
+    assert found["seeds"] == [1] and found["sampling"]["temperature"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--temperature", "0.2,0.4", "--card", "x.md"], "combinations"),
+        (["--temperature", "-1"], "temperature"),
+        (["--corpus", "nowhere"], "nowhere"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_before_the_first_chat(
+    arguments: list[str], word: str, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(["--model", str(tiny_model), *arguments]) == 2
+    said = capsys.readouterr()
+    assert word in said.err and said.out == ""
+
+
 @pytest.mark.slow
 def test_twenty_thousand_tokens_in_a_window_read_as_well_as_the_first_two_thousand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -63,12 +145,12 @@ def test_twenty_thousand_tokens_in_a_window_read_as_well_as_the_first_two_thousa
         replies = runtime.ask(chat, "Please tell me a long story.", 28, sampling)
         words = " ".join(reply.wait().text for reply in replies)
     tokenizer = Tokenizer.load(paths.bundled_model_dir())
-    ids = tokenizer.encode(words)[: evaluate.STRETCH_TOKENS]
-    assert len(ids) == evaluate.STRETCH_TOKENS
+    ids = tokenizer.encode(words)[:STRETCH_TOKENS]
+    assert len(ids) == STRETCH_TOKENS
     text = tmp_path / "rounds.txt"
     text.write_text(" ".join([tokenizer.decode(ids)] * 11), encoding="utf-8")
     found = report(capsys, "--text", text, "--window", 512, "--tokens", 20_000, "--threads", 1)
     assert found["tokens"] == 20_000
-    assert found["max_blocks"] <= (512 + 4 + 2 * evaluate.CHUNK_TOKENS) // 32 + 4
+    assert found["max_blocks"] <= (512 + 4 + 2 * CHUNK_TOKENS) // 32 + 4
     assert found["final_blocks"] <= 512 // 32 + 2
     assert abs(found["perplexity_after_2000"] / found["perplexity_first_2000"] - 1) <= 0.05
