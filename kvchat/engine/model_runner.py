@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kvchat.errors import fault
 from kvchat.kv.cache import KVCache
+from kvchat.model.native_decoder import NativeDecoder
 
 
 class Model(Protocol):
@@ -20,11 +21,16 @@ class Model(Protocol):
 
 
 class ModelRunner:
-    """Runs a model over packed rows; keeps nothing between steps."""
+    """Runs a model over packed rows, in one native call where the model and its cache are fit.
+
+    Which way is decided once for a cache.
+    """
 
     def __init__(self, model: Model, device: str) -> None:
         self._model = model
         self._device = device
+        self._decoder: NativeDecoder | None = None
+        self._decided_for: KVCache | None = None
 
     def run(
         self, rows: Sequence[Sequence[int]], positions: Sequence[int], cache: KVCache
@@ -42,7 +48,7 @@ class ModelRunner:
             end += len(row)
             lasts.append(end - 1)
         with torch.inference_mode():
-            return self._model(
+            return self._logits(
                 torch.tensor(packed, device=self._device),
                 torch.tensor(positions, device=self._device),
                 cache,
@@ -55,9 +61,19 @@ class ModelRunner:
         return  [len(row), vocab_size]
         """
         with torch.inference_mode():
-            return self._model(
+            return self._logits(
                 torch.tensor(row, device=self._device),
                 torch.tensor(positions, device=self._device),
                 cache,
                 torch.arange(len(row), device=self._device),
             )
+
+    def _logits(self, token_ids: Tensor, positions: Tensor, cache: KVCache, rows: Tensor) -> Tensor:
+        if cache is not self._decided_for:
+            self._decoder = NativeDecoder.of(self._model, cache)
+            self._decided_for = cache
+        if self._decoder is not None:
+            logits = self._decoder.logits(token_ids, positions, rows)
+            if logits is not None:
+                return logits
+        return self._model(token_ids, positions, cache, rows)

@@ -85,6 +85,11 @@ class KernelAttention:
         num_heads = max(spec.layers[index].num_heads for index in group.layer_indexes)
         return cls(kernels, group, storage, num_heads)
 
+    @property
+    def plan_address(self) -> int:
+        """Where the library has the plan of the step: filled by `plan`, and the same for ever."""
+        return self._plan.address
+
     def plan(
         self, rows: Sequence[StepRow], group_index: int, *, is_cascading: bool = True
     ) -> AttentionMetadata:

@@ -74,6 +74,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             raise InvalidArgument("Keys and values of a paged cache have one size.")
         super().__init__(spec, num_blocks, block_size=block_size, salt=salt)
         self.device = device
+        self.kernels = kernels
         self.storages = [
             KVStorage(
                 group, pool.num_blocks, block_size, dtype=dtype, device=device, kv_dtype=kv_dtype
@@ -296,9 +297,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         InvalidArgument for another shape, type or device, or a layer the cache has not.
         """
         assert self._step is not None, "reserve a step first"
-        if self.should_stop is not None and self.should_stop():
-            raise StepStopped
-        fault("cache.attend")
+        self.check_wanted()
         group_index, place = self._place(layer_index)
         storage, metadata = self.storages[group_index], self._metadata[group_index]
         layer = self.spec.layers[layer_index]
@@ -310,6 +309,20 @@ class PagedKVCache(PagedBookkeeping, KVCache):
             return kernel_attention.attend(query, key, value, layer, place, metadata)
         stored = storage.write(place, metadata.slots, key, value)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
+
+    def check_wanted(self) -> None:
+        """Raise StepStopped where `should_stop` says that nobody wants the step any more."""
+        if self.should_stop is not None and self.should_stop():
+            raise StepStopped
+        fault("cache.attend")
+
+    def kernel_plans(self) -> list[AttentionMetadata] | None:
+        """Return how each layer group attends in the reserved step, if the kernel has all rows."""
+        assert self._step is not None, "reserve a step first"
+        for metadata in self._metadata:
+            if metadata.kernel is None or metadata.kernel.rest is not None:
+                return None
+        return self._metadata
 
     def _prepare(self, step: Step) -> None:
         for group_index, storage in enumerate(self.storages):

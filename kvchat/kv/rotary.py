@@ -95,9 +95,16 @@ class QueryTurn:
 
     def apply(self, query: Tensor, rotary: RotarySpec, first_channel: int) -> Tensor:
         """Return the turned queries [n, heads, D]; see `rotate` for the channels that turn."""
-        found = self._rotations.get((rotary, query.dtype))
-        if found is None:
-            offsets = self.offsets.to(query.device)
-            found = rotation(offsets, rotary, query.dtype, pure=True, lengths=self.lengths)
-            self._rotations[rotary, query.dtype] = found
+        found = self.rotation(rotary, query.dtype, query.device)
         return rotate(query, *found, first_channel)
+
+    def rotation(
+        self, rotary: RotarySpec, dtype: torch.dtype, device: torch.device | str
+    ) -> tuple[Tensor, Tensor]:
+        """Return the cosine and signed sine of the turn, as `rotation` does; computed once."""
+        found = self._rotations.get((rotary, dtype))
+        if found is None:
+            offsets = self.offsets.to(device)
+            found = rotation(offsets, rotary, dtype, pure=True, lengths=self.lengths)
+            self._rotations[rotary, dtype] = found
+        return found

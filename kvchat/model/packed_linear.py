@@ -78,6 +78,13 @@ class PackedLinear(nn.Module):
         )
         return output.to(rows.dtype)
 
+    def bound(self) -> IntWeights:
+        """Return the matrix as the library wants it; it lives as long as this layer."""
+        if self._weights is None:
+            self._bind()
+        assert self._weights is not None
+        return self._weights
+
     def _bind(self) -> None:
         """Write down the addresses of the arrays, once all of them are in their places."""
         bias = None if self.bias is None else _padded(self.bias.detach().float(), PANEL_OUTPUTS)

@@ -99,7 +99,7 @@ class Transformer(nn.Module):
 
         Writes keys and values through `cache.attend`; touches nothing else.
         """
-        hidden = self._embedded(token_ids)  # [T, hidden_size]
+        hidden = self.embedded(token_ids)  # [T, hidden_size]
         lengths = cache.rotary_lengths() if self.depends_on_length else None
         rotations = [
             None if rotary is None else rotation(positions, rotary, hidden.dtype, lengths=lengths)
@@ -135,7 +135,8 @@ class Transformer(nn.Module):
             scale = 0.02 / (2 * self.config.num_layers) ** 0.5 if residual else 0.02
             parameter.normal_(0.0, scale, generator=generator)
 
-    def _embedded(self, token_ids: Tensor) -> Tensor:
+    def embedded(self, token_ids: Tensor) -> Tensor:
+        """Map token ids [T] to fresh hidden states [T, hidden_size]."""
         hidden = self.embed_tokens(token_ids)
         scale = self.config.embedding_scale
         if scale != 1.0:

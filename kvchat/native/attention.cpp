@@ -540,24 +540,8 @@ void attend(const Call& call, const Piece& piece, int64_t kv_head) {
 }
 
 }  // namespace
-}  // namespace kvchat
 
-// Whether sixteen numbers are one register here, so that also large chunks are worth it.
-KVCHAT_EXPORT int64_t kvchat_is_wide() {
-#if KVCHAT_AVX512
-    return 1;
-#else
-    return 0;
-#endif
-}
-
-// Stores the new tokens of a step in one layer, if there are any, attends the tokens of a plan and
-// writes their outputs. Touches only slots that the step and the plan name; the caller keeps
-// everything alive until this returns.
-KVCHAT_EXPORT void kvchat_attend(const void* plan_address, const void* layer_address) {
-    using namespace kvchat;
-    const Plan& plan = *static_cast<const Plan*>(plan_address);
-    const Layer& layer = *static_cast<const Layer*>(layer_address);
+void attend_layer(const Plan& plan, const Layer& layer) {
     store_tokens(layer);
     static thread_local Buffer parts;
     static thread_local std::vector<std::atomic<int32_t>> counters;
@@ -596,4 +580,21 @@ KVCHAT_EXPORT void kvchat_attend(const void* plan_address, const void* layer_add
             attend(call, plan.pieces[static_cast<size_t>(i % num_pieces)], i / num_pieces);
         }
     });
+}
+
+}  // namespace kvchat
+
+// Whether sixteen numbers are one register here, so that also large chunks are worth it.
+KVCHAT_EXPORT int64_t kvchat_is_wide() {
+#if KVCHAT_AVX512
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+// Stores and attends in one layer; the caller keeps everything alive until this returns.
+KVCHAT_EXPORT void kvchat_attend(const void* plan, const void* layer) {
+    kvchat::attend_layer(*static_cast<const kvchat::Plan*>(plan),
+                         *static_cast<const kvchat::Layer*>(layer));
 }

@@ -72,8 +72,9 @@ class KernelPlan:
         self._fill.restype = ctypes.c_int64
         self._attend = library.kvchat_attend
         self._attend.argtypes, self._attend.restype = [ctypes.c_void_p, ctypes.c_void_p], None
-        self._address = new()
-        finalize(self, free, self._address)
+        self.address: int = new()
+        """Where the library has it."""
+        finalize(self, free, self.address)
 
     def fill(self, rows: Sequence[Row]) -> int:
         """Plan a step; return how many keys a head reads in a layer, shared ones counted once."""
@@ -85,7 +86,7 @@ class KernelPlan:
             tables.extend(row.blocks)
         return int(
             self._fill(
-                self._address,
+                self.address,
                 self._block_size,
                 len(rows),
                 numbers.buffer_info()[0],
@@ -96,4 +97,4 @@ class KernelPlan:
 
     def attend(self, layer: Layer) -> None:
         """Store and attend in one layer; everything it names must be alive."""
-        self._attend(self._address, ctypes.addressof(layer))
+        self._attend(self.address, ctypes.addressof(layer))

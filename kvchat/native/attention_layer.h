@@ -37,4 +37,10 @@ struct Layer {
 // Writes the new keys and values to their slots.
 void store_tokens(const Layer& layer);
 
+struct Plan;
+
+// Stores the new tokens of a step, if there are any, attends the tokens of a plan and writes their
+// outputs. Touches only slots that the layer and the plan name.
+void attend_layer(const Plan& plan, const Layer& layer);
+
 }  // namespace kvchat

@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #endif
 
+#include "float_linear.h"
 #include "pool.h"
 
 #define KVCHAT_INLINE inline __attribute__((always_inline))
@@ -18,7 +19,7 @@
 namespace kvchat {
 namespace {
 
-constexpr int kLanes = 16;
+constexpr int kLanes = kFloatLanes;
 constexpr int64_t kMaxRows = 8;           // of a block; with three outputs 24 sums
 constexpr int64_t kChunkBytes = 256 << 10;
 
@@ -76,13 +77,12 @@ KVCHAT_INLINE float total(Lanes sum) {
 
 #endif
 
-struct FloatLinear {
-    int64_t num_inputs, num_outputs;
-    const float* weights;  // [num_outputs, num_inputs]
-    const float* bias;     // [num_outputs], or null
+struct FloatLinear : FloatWeights {
     int64_t num_rows;
-    const float* inputs;   // [blocks, num_inputs / 16, block rows, 16], zero behind the last input
-    float* output;         // [num_rows, num_outputs]
+    const float* inputs;  // [blocks, num_inputs / 16, block rows, 16], zero behind the last input
+    float* output;        // of the first output
+    int64_t stride;       // numbers from row to row
+    int64_t first_output;
 };
 
 KVCHAT_INLINE Lanes load_part(const float* from, int64_t count) {
@@ -137,7 +137,7 @@ void multiply(const FloatLinear& call, int64_t first_row, int64_t first_output) 
         for (int output = 0; output < kOutputs; ++output) {
             const int64_t place = first_output + output;
             const float sum = total(sums[row][output]);
-            call.output[(first_row + row) * call.num_outputs + place] =
+            call.output[(first_row + row) * call.stride + place - call.first_output] =
                 call.bias == nullptr ? sum : sum + call.bias[place];
         }
 }
@@ -163,31 +163,26 @@ int64_t rows_of_block(int64_t num_rows) {
     return (num_rows + num_blocks - 1) / num_blocks;
 }
 
-void multiply_all(const FloatLinear& call) {
-    const int64_t block_rows = rows_of_block(call.num_rows);
+}  // namespace
+
+int64_t outputs_at_once(int64_t num_rows) { return kOutputsAtOnce[rows_of_block(num_rows) - 1]; }
+
+void multiply_floats(const FloatWeights& weights, const float* inputs, int64_t num_rows,
+                     int64_t first, int64_t end, float* output, int64_t stride) {
+    const FloatLinear call{weights, num_rows, inputs, output, stride, first};
+    const int64_t block_rows = rows_of_block(num_rows);
     const int64_t at_once = kOutputsAtOnce[block_rows - 1];
-    const int64_t wanted = kChunkBytes / 4 / call.num_inputs;
-    const int64_t in_chunk = std::max(at_once, wanted / at_once * at_once);
-    const int64_t num_chunks = (call.num_outputs + in_chunk - 1) / in_chunk;
-    auto chunk = [&](int64_t index) {
-        const int64_t end = std::min(call.num_outputs, (index + 1) * in_chunk);
-        // A second block of rows finds the weights in the first cache.
-        for (int64_t first = index * in_chunk; first < end; first += at_once)
-            for (int64_t row = 0; row < call.num_rows; row += block_rows)
-                kMultiply[std::min(block_rows, call.num_rows - row) - 1](
-                    call, row, first, std::min(end, first + at_once));
-    };
-    if (num_threads() > 1 && num_chunks > 1 && num_chunks <= kMaxChunks) {
-        parallel_for(num_chunks, [&](int64_t index) { chunk(index); });
-    } else {
-        for (int64_t index = 0; index < num_chunks; ++index) chunk(index);
-    }
+    // A second block of rows finds the weights in the first cache.
+    for (int64_t place = first; place < end; place += at_once)
+        for (int64_t row = 0; row < num_rows; row += block_rows)
+            kMultiply[std::min(block_rows, num_rows - row) - 1](
+                call, row, place, std::min(end, place + at_once));
 }
 
-// Puts the rows of each block side by side, since rows a power of two apart share cache lines.
-void interleave(
-    float* to, int64_t block_rows, int64_t num_rows, int64_t num_inputs, const float* rows,
-    int64_t row_stride) {
+// Rows a power of two apart would share cache lines.
+void interleave(const float* rows, int64_t row_stride, int64_t num_rows, int64_t num_inputs,
+                float* to) {
+    const int64_t block_rows = rows_of_block(num_rows);
     for (int64_t first = 0; first < num_rows; first += block_rows) {
         const int64_t count = std::min(block_rows, num_rows - first);
         for (int64_t i = 0; i < num_inputs; i += kLanes) {
@@ -202,7 +197,6 @@ void interleave(
     }
 }
 
-}  // namespace
 }  // namespace kvchat
 
 // Multiplies rows of floats with a matrix of them; `scratch` is for num_rows times num_inputs
@@ -211,7 +205,14 @@ KVCHAT_EXPORT void kvchat_float_linear(
     int64_t num_inputs, int64_t num_outputs, const float* weights, const float* bias,
     int64_t num_rows, const float* rows, int64_t row_stride, float* output, float* scratch) {
     if (num_rows == 0) return;
-    const int64_t block_rows = kvchat::rows_of_block(num_rows);
-    kvchat::interleave(scratch, block_rows, num_rows, num_inputs, rows, row_stride);
-    kvchat::multiply_all({num_inputs, num_outputs, weights, bias, num_rows, scratch, output});
+    using namespace kvchat;
+    interleave(rows, row_stride, num_rows, num_inputs, scratch);
+    const FloatWeights matrix{num_inputs, num_outputs, weights, bias};
+    const int64_t at_once = outputs_at_once(num_rows);
+    const int64_t wanted = kChunkBytes / 4 / num_inputs;
+    const int64_t in_chunk = std::max(at_once, wanted / at_once * at_once);
+    parallel_for((num_outputs + in_chunk - 1) / in_chunk, [&](int64_t index) {
+        const int64_t first = index * in_chunk, end = std::min(num_outputs, first + in_chunk);
+        multiply_floats(matrix, scratch, num_rows, first, end, output + first, num_outputs);
+    });
 }

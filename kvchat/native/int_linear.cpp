@@ -13,9 +13,8 @@
 #include <cstring>
 #include <vector>
 
-#include "int8_dot.h"
+#include "int_linear.h"
 #include "pool.h"
-#include "row_codes.h"
 
 namespace kvchat {
 namespace {
@@ -23,19 +22,12 @@ namespace {
 constexpr int64_t kChunkBytes = 384 << 10;  // weights of a chunk stay in the second cache
 constexpr int64_t kGroupBytes = 4 * kTileBytes;  // eight tiles of 4 bits
 
-// A weight matrix; mirrored in native/int_linear.py.
-struct IntWeights {
-    int64_t num_inputs, num_outputs;
-    const uint8_t* tiles;    // 8 bits: [panels, fours, 16, 4], code + 128
-                             // 4 bits: [panels, groups, 4, 16, 4], two codes + 8 a byte
-    const int8_t* steps;     // 4 bits: [panels, groups, 16]; null for 8 bits
-    const float* scales;     // [panels * 16], of any value behind the last output
-    const float* bias;       // [panels * 16], or null
-};
-
+// The rows of a product, and where its panels go.
 struct IntLinear : IntWeights {
     int64_t num_rows;
-    float* output;           // [num_rows, num_outputs]
+    float* output;        // of the first panel's first output
+    int64_t stride;       // numbers from row to row
+    int64_t first_panel;
 };
 
 void write_outputs(
@@ -46,7 +38,7 @@ void write_outputs(
         values[i] = static_cast<float>(sums[i]) * row_scale * call.scales[first + i];
     if (call.bias != nullptr)
         for (int i = 0; i < kOutputs; ++i) values[i] += call.bias[first + i];
-    float* to = call.output + row * call.num_outputs + first;
+    float* to = call.output + row * call.stride + first - call.first_panel * kOutputs;
     const int64_t count = std::min<int64_t>(kOutputs, call.num_outputs - first);
     if (count == kOutputs) {
         std::memcpy(to, values, sizeof values);
@@ -206,23 +198,10 @@ int64_t chunk_panels(int64_t num_panels, int64_t panel_bytes) {
     return rounded_up(count, 2);
 }
 
-template <typename Body>
-void for_chunks(int64_t num_panels, int64_t in_chunk, Body&& body) {
-    const int64_t count = (num_panels + in_chunk - 1) / in_chunk;
-    auto chunk = [&](int64_t index) {
-        body(index * in_chunk, std::min(num_panels, (index + 1) * in_chunk));
-    };
-    if (num_threads() > 1 && count > 1) {
-        parallel_for(count, [&](int64_t index) { chunk(index); });
-    } else {
-        for (int64_t index = 0; index < count; ++index) chunk(index);
-    }
-}
-
 // Multiplies all rows with the panels first .. end - 1, whose 8-bit tiles are given.
-void multiply_panels(
+void multiply_tiles(
     const IntLinear& call, const Codes& codes, const uint8_t* tiles, int64_t first, int64_t end) {
-    const int64_t panel_bytes = codes.num_fours * kTileBytes;
+    const int64_t panel_bytes = call.panel_bytes();
     const Multiply pair = multiply_of<2>(codes.block_rows);
     const Multiply single = multiply_of<1>(codes.block_rows);
     for (int64_t block = 0; block < codes.num_blocks; ++block)
@@ -231,37 +210,29 @@ void multiply_panels(
                 call, codes, block, tiles + (panel - first) * panel_bytes, panel);
 }
 
-void multiply_int8(const IntLinear& call, const Codes& codes) {
-    const int64_t num_panels = (call.num_outputs + kOutputs - 1) / kOutputs;
-    const int64_t panel_bytes = codes.num_fours * kTileBytes;
-    const int64_t in_chunk = chunk_panels(num_panels, panel_bytes);
-    for_chunks(num_panels, in_chunk, [&](int64_t first, int64_t end) {
-        multiply_panels(call, codes, call.tiles + first * panel_bytes, first, end);
-    });
-}
+}  // namespace
 
-void multiply_int4(const IntLinear& call, const Codes& codes) {
-    const int64_t num_panels = (call.num_outputs + kOutputs - 1) / kOutputs;
-    const int64_t panel_bytes = codes.num_fours * kTileBytes;
-    const int64_t in_chunk = chunk_panels(num_panels, panel_bytes);
+void multiply_panels(const IntWeights& weights, const Codes& codes, int64_t num_rows, int64_t first,
+                     int64_t end, float* output, int64_t stride) {
+    const IntLinear call{weights, num_rows, output, stride, first};
+    const int64_t panel_bytes = weights.panel_bytes();
+    if (weights.steps == nullptr) {
+        multiply_tiles(call, codes, weights.tiles + first * panel_bytes, first, end);
+        return;
+    }
 #if KVCHAT_GROUPS
     if (codes.group_starts != nullptr) {
-        for_chunks(num_panels, in_chunk, [&](int64_t first, int64_t end) {
-            for (int64_t panel = first; panel < end; ++panel) multiply_few(call, codes, panel);
-        });
+        for (int64_t panel = first; panel < end; ++panel) multiply_few(call, codes, panel);
         return;
     }
 #endif
-    for_chunks(num_panels, in_chunk, [&](int64_t first, int64_t end) {
-        static thread_local std::vector<uint8_t> unpacked;
-        unpacked.resize(in_chunk * panel_bytes);
-        for (int64_t panel = first; panel < end; ++panel)
-            unpack(call, panel, unpacked.data() + (panel - first) * panel_bytes);
-        multiply_panels(call, codes, unpacked.data(), first, end);
-    });
+    static thread_local std::vector<uint8_t> unpacked;
+    unpacked.resize(static_cast<size_t>((end - first) * panel_bytes));
+    for (int64_t panel = first; panel < end; ++panel)
+        unpack(call, panel, unpacked.data() + (panel - first) * panel_bytes);
+    multiply_tiles(call, codes, unpacked.data(), first, end);
 }
 
-}  // namespace
 }  // namespace kvchat
 
 KVCHAT_EXPORT int64_t kvchat_int_linear_scratch(int64_t num_rows, int64_t num_inputs) {
@@ -273,10 +244,14 @@ KVCHAT_EXPORT void kvchat_int_linear(
     const kvchat::IntWeights* weights, int64_t num_rows, const float* rows, int64_t row_stride,
     float* output, uint8_t* scratch) {
     if (num_rows == 0) return;
-    const kvchat::IntLinear call{*weights, num_rows, output};
-    const bool is_int4 = weights->steps != nullptr;
-    const bool with_groups = KVCHAT_GROUPS && is_int4 && num_rows <= kvchat::kMaxGroupRows;
-    const kvchat::Codes codes(num_rows, weights->num_inputs, with_groups, scratch);
-    kvchat::round_rows({num_rows, weights->num_inputs, rows, row_stride}, codes);
-    (is_int4 ? kvchat::multiply_int4 : kvchat::multiply_int8)(call, codes);
+    using namespace kvchat;
+    const Codes codes(num_rows, weights->num_inputs, weights->wants_groups(num_rows), scratch);
+    round_rows({num_rows, weights->num_inputs, rows, row_stride}, codes);
+    const int64_t num_panels = weights->num_panels();
+    const int64_t in_chunk = chunk_panels(num_panels, weights->panel_bytes());
+    parallel_for((num_panels + in_chunk - 1) / in_chunk, [&](int64_t index) {
+        const int64_t first = index * in_chunk, end = std::min(num_panels, first + in_chunk);
+        multiply_panels(*weights, codes, num_rows, first, end, output + first * kOutputs,
+                        weights->num_outputs);
+    });
 }
