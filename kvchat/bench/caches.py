@@ -4,13 +4,15 @@ No cache, a dynamic one, one that grows by a factor, static ones written by `ind
 `scatter_`, paged ones that gather blocks or read runs, and int8. The same model decodes one token
 at a time over each, in turns; logits are compared with those of no cache first. Further: a prompt
 beside single tokens, and a batch of unequal lengths packed, padded, and padded in two batches by
-length. One thread, CPU time. The last line is one JSON object.
+length; and with `--compile` each of them with and without torch.compile. One thread, CPU time. The
+last line is one JSON object.
 """
 
 import argparse
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from kvchat.bench.cache_variants import (
     PaddedCache,
     ScatterStaticCache,
 )
+from kvchat.bench.compiled_model import CompiledModel
 from kvchat.bench.figure import Figure
 from kvchat.bench.line_plot import line_plot
 from kvchat.bench.result import Result, Table, add_output_options
@@ -59,6 +62,12 @@ class Decoder:
         self.is_remembering = not isinstance(cache, NoCache)
         if self.is_remembering:
             self._run(self._token_ids[:-1])
+
+    def under(self, model: Model) -> "Decoder":
+        """Return a decoder of the same sequence by another form of the same model."""
+        twin = copy(self)
+        twin._runner, twin.logits = ModelRunner(model, "cpu"), None
+        return twin
 
     def rewind(self) -> None:
         """Stand before the last token."""
@@ -274,22 +283,52 @@ class _Bench:
         self._table(title, ["tokens per CPU-second", "MiB"], rows, ".4g")
 
     def compiled(self, context: int) -> None:
-        """Time single tokens with torch.compile around the model, which breaks at each `attend`."""
+        """Time single tokens and a prompt with and without torch.compile around `attend`."""
         tokens = self._tokens(context)
-        makers = cache_makers(self._spec, self._longest)
-        names = ["static, index_copy_", RUNS]
-        quick = torch.compile(self._model, dynamic=True)
-        decoders = {name: Decoder(self._model, makers[name](), tokens) for name in names}
-        for name in names:
-            decoders[f"{name}, compiled"] = Decoder(quick, makers[name](), tokens)
-        for each in decoders.values():
-            each.step()
-        for name in names:
-            check_logits(name, decoders[f"{name}, compiled"].logits, decoders[name].logits)
-        turns = {name: Turn(each.rewind, each.step, NUM_STEPS) for name, each in decoders.items()}
-        found = self._timed(f"compiled at {context}", turns)
-        rows = {name: [1 / samples.median_seconds] for name, samples in found.items()}
-        self._table(f"torch.compile, decode at {context}", ["tokens per CPU-second"], rows, ".4g")
+        plain = self._decoders(tokens)
+        model = CompiledModel(self._model, self._spec)
+        try:
+            plain[RUNS].under(model).read()
+        except torch._dynamo.exc.TorchDynamoException as error:
+            line = str(error).strip().splitlines()[0]
+            self._result.notes.append(
+                f"torch.compile does not work here, so it is left out: {line}"
+            )
+            return
+        quick = {name: each.under(model) for name, each in plain.items()}
+        both: dict[str, Decoder] = {}
+        for name in plain:
+            for each in (plain[name], quick[name]):
+                each.read()
+                each.step()
+            check_logits(name, quick[name].logits, plain[name].logits)
+            both |= {name: plain[name], f"{name}, compiled": quick[name]}
+        kinds = {
+            f"compiled, prompt of {context}": {
+                name: Turn(each.rewind, each.read) for name, each in both.items()
+            },
+            f"compiled, tokens behind {context}": {
+                name: Turn(each.rewind, each.step, NUM_STEPS if each.is_remembering else 1)
+                for name, each in both.items()
+            },
+        }
+        rows: dict[str, list[float]] = {name: [] for name in plain}
+        for (key, turns), count in zip(kinds.items(), (context, 1), strict=True):
+            found = self._timed(key, turns)
+            for name, row in rows.items():
+                seconds = found[name].median_seconds
+                compiled = found[f"{name}, compiled"].median_seconds
+                row += [count / seconds, count / compiled, seconds / compiled]
+        for name in ("static, index_copy_", RUNS):
+            self._figure(
+                f"compiled ÷ not compiled, decode at {context}: {name}", rows[name][-1], None
+            )
+        heads = [
+            f"{what}{how}"
+            for what in (f"prompt of {context}", "single tokens")
+            for how in ("", ", compiled", ": times as fast")
+        ]
+        self._table("with torch.compile: tokens per CPU-second", heads, rows, ".4g")
 
     def _decoders(self, tokens: Sequence[int]) -> dict[str, Decoder]:
         """Return a checked decoder over each cache."""

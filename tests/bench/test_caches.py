@@ -113,3 +113,29 @@ def test_a_plot_has_a_line_for_each_series_and_its_name() -> None:
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         main(arguments)
+
+
+def test_each_cache_is_timed_with_and_without_the_compiler(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kvchat.bench.compiled_model.BACKEND", "eager")  # traced, and no more
+    arguments = ["-m", str(tiny_model), "--most", "64", "--rounds", "1", "--compile"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    table = found["tables"][-1]
+    assert table["title"].startswith("with torch.compile")
+    assert [row[0] for row in table["rows"]] == [row[0] for row in found["tables"][0]["rows"]]
+    assert found["notes"] == []
+
+
+def test_without_a_working_compiler_the_rest_is_told_all_the_same(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(graph: object, inputs: object) -> object:
+        raise OSError("no compiler for C++")
+
+    monkeypatch.setattr("kvchat.bench.compiled_model.BACKEND", broken)
+    assert main(["-m", str(tiny_model), "--most", "64", "--rounds", "1", "--compile"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "torch.compile does not work here" in found["notes"][0]
+    assert len(found["tables"]) == 4
