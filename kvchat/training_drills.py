@@ -502,7 +502,7 @@ def a_program(rng: random.Random) -> Exchange:
     questions, language, code, remark = rng.choice(PROGRAMS)
     n, word = rng.randint(3, 9), rng.choice(("hello", "cat", "sun", "tree", "book", "kvchat"))
     thing = rng.choice(("apple", "milk", "bread", "tea", "rice", "salt"))
-    fills = {"N": str(n), "WORD": word, "THING": thing}
+    fills = {"<n>": str(n), "<word>": word, "<thing>": thing}
     parts = [rng.choice(questions), code, remark]
     for mark, fill in fills.items():
         parts = [part.replace(mark, fill) for part in parts]

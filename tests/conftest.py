@@ -23,7 +23,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A made-up corpus, and a work folder with its tokenizer and token caches."""
-    from kvchat.train import SMOKE, Trainer
+    from kvchat.trainer import Trainer
+    from kvchat.training_config import SMOKE
 
     corpus, work = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("work")
     names = ["Anna", "Ben", "Clara", "Dora", "Emil", "Fritz"]

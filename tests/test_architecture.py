@@ -50,7 +50,9 @@ MAY_IMPORT: dict[str, str] = {
     "doctor_twin": "kv",
     "simulate": "cli_options runtime session engine store hash_folder kv text sampling_params"
     " clean_text",
-    "train": "model kv text device training_corpus training_drills training_export durable_files",
+    "train": "trainer training_config training_export",
+    "trainer": "model kv training_config training_corpus training_drills training_export",
+    "training_config": "model",
     "training_corpus": "",
     "training_drills": "training_corpus training_words",
     "training_words": "",
@@ -104,7 +106,7 @@ DOORS: dict[str, str] = {
     "subprocess": "native/toolchain.py bench/start.py bench/everything.py bench/busy_core.py"
     " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
-    "safetensors": "kv/segments.py model/checkpoint.py train.py training_corpus.py"
+    "safetensors": "kv/segments.py model/checkpoint.py trainer.py training_corpus.py"
     " training_export.py",
     "platformdirs": "paths.py",
     "huggingface_hub": "hub_client.py",
@@ -127,9 +129,9 @@ DOORS: dict[str, str] = {
 # The files that import torch; no other does, and every other loads without it. The options do so
 # inside the function that the engine thread runs.
 IMPORT_TORCH = (
-    "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/* train.py"
+    "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/*"
     " evaluate.py evaluation/text_reading.py evaluation/held_out.py bench/*"
-    " training_export.py"
+    " train.py trainer.py training_export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/kernel_attention.py"
     " kv/cache.py kv/paged_cache.py kv/contiguous.py"

@@ -102,4 +102,12 @@ def test_guides_can_be_counted_in_words() -> None:
 def test_programs_in_python_compile() -> None:
     for _, language, code, _ in PROGRAMS:
         if language == "python":
-            compile(code.replace("N", "5"), "drill", "exec")
+            compile(code.replace("<n>", "5"), "drill", "exec")
+
+
+def test_what_is_filled_in_leaves_no_mark_and_changes_nothing_else() -> None:
+    rng = random.Random(13)
+    texts = [text for _ in range(500) for pair in training_drills.a_program(rng) for text in pair]
+    assert not any(re.search("<(n|word|thing)>", text) for text in texts)
+    assert any("kvchat --model NAME" in text for text in texts)
+    assert any("JSON" in text for text in texts)
