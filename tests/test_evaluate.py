@@ -119,13 +119,18 @@ def test_greedy_chats_take_one_run(tiny_model: Path, capsys: pytest.CaptureFixtu
     ("arguments", "word"),
     [
         (["--temperature", "0.2,0.4", "--card", "x.md"], "combinations"),
-        (["--temperature", "-1"], "temperature"),
+        (["--temperature", "0.2,-1"], "temperature"),
         (["--corpus", "nowhere"], "nowhere"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_the_first_chat(
-    arguments: list[str], word: str, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    word: str,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delattr(evaluate, "interview")
     assert evaluate.main(["--model", str(tiny_model), *arguments]) == 2
     said = capsys.readouterr()
     assert word in said.err and said.out == ""

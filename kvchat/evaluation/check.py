@@ -64,7 +64,7 @@ def _affirmed(text: str, phrase: str) -> Iterator[re.Match[str]]:
 
 
 def members_of(text: str, phrases: Iterable[str]) -> set[str]:
-    """Return which of these words a text has, as written there in lower case, longest first."""
+    """Return which of these words a text has; where two fit one place, the longer one counts."""
     taken: list[tuple[int, int]] = []
     found = set()
     for phrase in sorted(phrases, key=len, reverse=True):

@@ -7,7 +7,7 @@ from functools import cached_property
 from kvchat.evaluation.interview import MAX_TOKENS, Chat
 from kvchat.evaluation.known_prompts import KnownPrompts
 from kvchat.evaluation.prompt_list import PromptList
-from kvchat.evaluation.scores import GroupScore, Scores, by_chance
+from kvchat.evaluation.scores import GroupScore, Scores, chances
 from kvchat.evaluation.transcript import chat_block, reason_lines
 
 NUM_SHOWN = 5
@@ -33,9 +33,14 @@ class Report:
     known: KnownPrompts | None = None
 
     @cached_property
+    def chances(self) -> dict[str, float]:
+        """Per prompt, how likely the answers to another prompt are acceptable."""
+        return chances(self.chats)
+
+    @property
     def by_chance(self) -> float:
         """How many prompts answers to other prompts would answer acceptably."""
-        return by_chance(self.chats)
+        return sum(self.chances.values())
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures as plain JSON types; the same answers give the same figures."""
@@ -58,7 +63,7 @@ class Report:
         yield ""
         yield from self.table()
         yield from self._corpus_lines()
-        best, worst = best_and_worst(self.chats)
+        best, worst = best_and_worst(self.chats, self.chances)
         seed = self.scores.seeds[0]
         yield from ["", f"The most demanding chats that passed with every seed (seed {seed}):"]
         for chat in best:
@@ -138,11 +143,13 @@ def _row(score: GroupScore) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def best_and_worst(chats: Sequence[Chat]) -> tuple[list[Chat], list[Chat]]:
+def best_and_worst(
+    chats: Sequence[Chat], chances: Mapping[str, float]
+) -> tuple[list[Chat], list[Chat]]:
     """Return chats of the first seed: up to five that always pass, up to five that never do.
 
-    From each group at most one, while there are others: those with most messages and the longest
-    answers first, and those with most failures.
+    From each group at most one, while there are others. First come those whose checks are passed
+    least by chance and the longest of them, and those with most failures.
     """
     first = [chat for chat in chats if chat.seed == chats[0].seed]
     passed: dict[str, list[bool]] = {}
@@ -150,7 +157,7 @@ def best_and_worst(chats: Sequence[Chat]) -> tuple[list[Chat], list[Chat]]:
         passed.setdefault(chat.prompt.name, []).append(chat.is_acceptable)
     always = [chat for chat in first if all(passed[chat.prompt.name])]
     never = [chat for chat in first if not any(passed[chat.prompt.name])]
-    always.sort(key=lambda chat: (-len(chat.answers), -len(chat.answers[-1].words)))
+    always.sort(key=lambda chat: (chances[chat.prompt.name], -len(chat.answers[-1].words)))
     never.sort(key=lambda chat: (-len(chat.failures), -chat.answers[-1].repetition))
     return _spread(always), _spread(never)
 

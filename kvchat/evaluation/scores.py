@@ -1,6 +1,6 @@
 """Scores: what the chats of some seeds come to, in all and per group.
 
-Depend on the answers alone, so that equal answers give an equal report. `by_chance` is the honest
+Depend on the answers alone, so that equal answers give an equal report. `chances` are the honest
 zero of the scale: how many prompts would be answered acceptably by answers to other prompts.
 """
 
@@ -94,22 +94,20 @@ def _group_score(name: str, title: str, chats: Sequence[Chat], seeds: Sequence[i
     )
 
 
-def by_chance(chats: Sequence[Chat]) -> float:
-    """Return how many prompts of a run are answered acceptably by what others were answered.
+def chances(chats: Sequence[Chat]) -> dict[str, float]:
+    """Return per prompt how likely the answers to another prompt are acceptable.
 
-    The mean over seeds and over many ways to hand the answers round: every prompt gets the answers
-    to each other prompt with as many messages once.
+    Each prompt gets the answers to each other prompt with as many messages once, seed by seed.
     """
-    total = 0.0
-    seeds = {chat.seed for chat in chats}
-    for seed in seeds:
-        run = [chat for chat in chats if chat.seed == seed]
-        for chat in run:
-            others = [
-                other.answers
-                for other in run
-                if other is not chat and len(other.answers) == len(chat.answers)
-            ]
-            if others:
-                total += statistics.fmean(not chat.prompt.failures(each) for each in others)
-    return total / len(seeds)
+    found: dict[str, list[float]] = {}
+    for chat in chats:
+        others = [
+            other.answers
+            for other in chats
+            if other.seed == chat.seed
+            and other.prompt is not chat.prompt
+            and len(other.answers) == len(chat.answers)
+        ]
+        passed = [not chat.prompt.failures(answers) for answers in others]
+        found.setdefault(chat.prompt.name, []).append(statistics.fmean(passed or [False]))
+    return {name: statistics.fmean(shares) for name, shares in found.items()}

@@ -88,6 +88,9 @@ def test_texts_longer_than_the_context_are_cut_and_sixty_records_are_enough(
     one = held_out_bits(tmp_path, model, tokenizer, template)
     path.write_text(short * 130, encoding="utf-8")
     assert held_out_bits(tmp_path, model, tokenizer, template) == pytest.approx(one)
+    other = json.dumps({"source": "x", "text": "The owl slept."}) + "\n"
+    path.write_text(short + other, encoding="utf-8")
+    assert held_out_bits(tmp_path, model, tokenizer, template) != pytest.approx(one)
 
 
 def test_a_damaged_file_is_named(

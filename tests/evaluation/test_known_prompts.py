@@ -42,6 +42,8 @@ def test_a_prompt_is_known_by_its_messages_and_as_a_chat(
     known = find_known_prompts(prompts.prompts, tmp_path)
     assert (known.num_chats, known.num_messages, known.num_known_messages) == (3, 4, 3)
     assert known.known == ("cow", "name") and known.known_as_chats == ("cow",)
+    write_chats(tmp_path / "c.jsonl", ["Who am I?", "?", "I am Ada", "?"])
+    assert find_known_prompts(prompts.prompts, tmp_path).known_as_chats == ("cow",)
     write_chats(tmp_path / "c.jsonl", ["hello", "hi", "I am Ada", "Hello", "Who am I?", "Ada"])
     assert find_known_prompts(prompts.prompts, tmp_path).known_as_chats == ("cow", "name")
 

@@ -112,6 +112,13 @@ def test_the_first_answer_may_have_a_check_of_its_own() -> None:
     assert prompt.failures([Answer("6", "stop", 1), Answer("11", "stop", 1)]) != []
 
 
+def test_a_follow_up_is_judged_beside_the_answers_before_it() -> None:
+    (color,) = (each for each in PROMPTS.prompts if each.name == "one-more-color")
+    first = Answer("Red, green and blue.", "stop", 8)
+    assert color.failures([first, Answer("Yellow.", "stop", 2)]) == []
+    assert color.failures([first, Answer("Green.", "stop", 2)]) != []
+
+
 # -- good answers ---------------------------------------------------------------------------------
 
 GOOD = {

@@ -30,7 +30,7 @@ def test_the_same_chats_make_the_same_report(prompts: PromptList, chats: list[Ch
 def test_the_best_passed_with_every_seed_and_the_worst_with_none(
     prompts: PromptList, chats: list[Chat]
 ) -> None:
-    best, worst = best_and_worst(chats)
+    best, worst = best_and_worst(chats, dict.fromkeys(("cow", "cat", "name"), 0.1))
     assert [chat.prompt.name for chat in best] == ["cow"]
     assert [chat.prompt.name for chat in worst] == ["name"]
     assert {chat.seed for chat in best + worst} == {1}
@@ -43,8 +43,8 @@ def test_five_are_shown_and_of_each_group_one_first(prompts: PromptList, chats: 
     cow, _, name = chats[:3]
     good_name = Chat(name.prompt, 1, (name.answers[0], chats[-1].answers[1]))
     good_name.__dict__["failures"] = []
-    best, _ = best_and_worst([cow] * 7 + [good_name])
-    assert [chat.prompt.name for chat in best] == ["name", "cow", "cow", "cow", "cow"]
+    best, _ = best_and_worst([cow] * 7 + [good_name], {"cow": 0.1, "name": 0.2})
+    assert [chat.prompt.name for chat in best] == ["cow", "name", "cow", "cow", "cow"]
 
 
 def test_the_sampling_is_told_as_far_as_it_is_unusual(

@@ -4,7 +4,7 @@ import pytest
 
 from kvchat.evaluation.interview import Chat
 from kvchat.evaluation.prompt_list import PromptList
-from kvchat.evaluation.scores import Scores, by_chance
+from kvchat.evaluation.scores import Scores, chances
 
 
 def test_acceptable_prompts_are_counted_per_group_and_seed(
@@ -26,9 +26,10 @@ def test_other_figures_are_means_over_all_answers(prompts: PromptList, chats: li
 
 
 def test_chance_is_what_answers_to_others_would_make(chats: list[Chat]) -> None:
-    assert by_chance(chats[:3]) == 1  # the cow's would do for the cat's, and nothing for Ada
-    assert by_chance(chats[3:]) == 0
-    assert by_chance(chats) == 0.5
+    assert chances(chats[:3]) == {"cow": 1, "cat": 0, "name": 0}  # the cat said moo
+    assert chances(chats[3:]) == {"cow": 0, "cat": 0, "name": 0}
+    assert chances(chats[:4])["cow"] == 0.5  # what the other seed's cat said does not count
+    assert chances(chats) == {"cow": 0.5, "cat": 0, "name": 0}
 
 
 def test_the_figures_are_plain_numbers(prompts: PromptList, chats: list[Chat]) -> None:
