@@ -73,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("temperature", "top-p", "min-p", "repetition-penalty"):
         chats.add_argument(f"--{name}", type=_list_of(float), metavar="X[,X]")
     chats.add_argument(
-        "--corpus", type=Path, metavar="DIR", help="training data: held-out bits, known prompts"
+        "--corpus",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="training data, for held-out bits and known prompts; may be given again",
     )
     chats.add_argument("--json", type=Path, metavar="FILE", help="the figures")
     chats.add_argument("--markdown", type=Path, metavar="FILE", help="the report")
@@ -118,7 +123,7 @@ def _talk(options: argparse.Namespace) -> dict[str, object]:
         )
     # Where every token is the likeliest one, other seeds would give the same chats again.
     seeds = options.seeds[:1] if values.get("temperature") == [0.0] else options.seeds
-    known = None if options.corpus is None else find_known_prompts(prompts.prompts, options.corpus)
+    known = find_known_prompts(prompts.prompts, options.corpus) if options.corpus else None
     trials: list[Trial] = []
     chats: list[Chat] = []
     document: dict[str, object]
@@ -146,7 +151,7 @@ def _talk(options: argparse.Namespace) -> dict[str, object]:
         document = {"best": best.to_dict(), "trials": [trial.to_dict() for trial in trials]}
     else:
         sampling = advised.with_values(choices[0]).to_dict()
-        bits = {} if options.corpus is None else _held_out(options)
+        bits = _held_out(options) if options.corpus else {}
         report = Report(name, sampling, prompts, chats, trials[0].scores, bits, known)
         if options.markdown is not None:
             _write(options.markdown, report.lines())
@@ -171,7 +176,7 @@ def _held_out(options: argparse.Namespace) -> dict[str, float]:
     sandbox = Sandbox()
     try:
         template = ChatTemplate.load(folder.path, tokenizer, sandbox)
-        return held_out_bits(options.corpus, model, tokenizer, template)
+        return held_out_bits(options.corpus[0], model, tokenizer, template)
     finally:
         sandbox.close()
 

@@ -37,16 +37,17 @@ def same_words(text: str) -> str:
     return " ".join(re.findall(r"\w+|[+*/=-]", text.lower().replace("’", "'").replace("'", "")))
 
 
-def find_known_prompts(prompts: Sequence[Prompt], corpus_dir: Path) -> KnownPrompts:
-    """Look for the prompts in all `.jsonl` and `.jsonl.zst` files of a folder.
+def find_known_prompts(prompts: Sequence[Prompt], corpus_dirs: Sequence[Path]) -> KnownPrompts:
+    """Look for the prompts in all `.jsonl` and `.jsonl.zst` files of some folders.
 
-    Raises InvalidArgument when there are none, or one is damaged.
+    Raises InvalidArgument when a folder has none, or one is damaged.
     """
-    paths = sorted(
-        path for path in corpus_dir.glob("*.jsonl*") if path.suffix in (".jsonl", ".zst")
-    )
-    if not paths:
-        raise InvalidArgument(f"{corpus_dir} has no .jsonl or .jsonl.zst files; give another DIR.")
+    paths: list[Path] = []
+    for folder in corpus_dirs:
+        found = [path for path in folder.glob("*.jsonl*") if path.suffix in (".jsonl", ".zst")]
+        if not found:
+            raise InvalidArgument(f"{folder} has no .jsonl or .jsonl.zst files; give another DIR.")
+        paths += sorted(found)
     said = {prompt.name: tuple(map(same_words, prompt.says)) for prompt in prompts}
     wanted = {message for messages in said.values() for message in messages}
     known_messages: set[str] = set()

@@ -122,7 +122,7 @@ class Report:
             yield ""
             yield (
                 f"Of the {known.num_messages} messages of the prompts {known.num_known_messages} "
-                f"stand word for word in the {known.num_chats:,} chats trained on;"
+                f"stand word for word in the {known.num_chats:,} chats of the corpus;"
             )
             yield (
                 f"for {len(known.known)} prompts that is each message, for "
