@@ -15,7 +15,7 @@ from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import title_of
 from kvchat.tui.safe import safe_line
-from kvchat.tui.screens.confirm import Confirm
+from kvchat.tui.screens.confirm import ask_first
 from kvchat.tui.screens.text_question import TextQuestion
 from kvchat.tui.session_actions import shown_view, started_runtime
 
@@ -69,7 +69,7 @@ def _write_asking(chat: "ChatScreen", path: Path, text: Callable[[], str]) -> No
 
     if path.exists():
         question = f"Replace {safe_line(path.name)}? It is in {safe_line(str(path.parent))}."
-        chat.app.push_screen(Confirm(question, "replace"), answered)
+        ask_first(chat, question, "replace", answered)
     else:
         answered(True)
 
@@ -196,7 +196,7 @@ def purge(chat: "ChatScreen", _args: str) -> None:
         titles = ", ".join(shorten(safe_line(each.title) or "new chat", 24) for each in deleted[:3])
         more = ", …" if count > 3 else ""
         question = f"Erase {what} in the trash for ever ({titles}{more})? This cannot be undone."
-        chat.app.push_screen(Confirm(question, "erase"), answered)
+        ask_first(chat, question, "erase", answered)
 
     run_in_background(chat, ask)
 

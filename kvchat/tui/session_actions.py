@@ -7,7 +7,7 @@ from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, title_of
 from kvchat.tui.command import display_key
 from kvchat.tui.figures import token_count
-from kvchat.tui.screens.confirm import Confirm
+from kvchat.tui.screens.confirm import ask_first
 
 if TYPE_CHECKING:
     from kvchat.runtime import ChatRuntime
@@ -121,7 +121,7 @@ def delete(chat: "ChatScreen", _args: str) -> None:
         return
     its = "its one message" if count == 1 else f"its {count} messages"
     question = f"Delete “{title}” with {its}?"
-    chat.app.push_screen(Confirm(question, "delete"), answered)
+    ask_first(chat, question, "delete", answered)
 
 
 def undo(chat: "ChatScreen", _args: str) -> None:

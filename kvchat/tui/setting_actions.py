@@ -12,7 +12,7 @@ from kvchat.tui.background import run_in_background
 from kvchat.tui.external_editor import edit_file
 from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.safe import safe_line
-from kvchat.tui.screens.confirm import Confirm
+from kvchat.tui.screens.confirm import ask_first
 from kvchat.tui.screens.help import Help
 from kvchat.tui.screens.picker import Choice
 from kvchat.tui.screens.settings_form import SAMPLING, SessionSettings, SettingsForm
@@ -115,7 +115,7 @@ def set_system(chat: "ChatScreen", args: str) -> None:
         chat.notice("From the next message on the model is told that." if wanted else "No more.")
 
     if session.num_messages:
-        chat.app.push_screen(Confirm(f"{cost_words(session)} Change it?", "change"), change)
+        ask_first(chat, f"{cost_words(session)} Change it?", "change", change)
     else:
         change(True)
 

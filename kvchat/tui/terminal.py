@@ -1,8 +1,9 @@
 """What a terminal sends and what it needs back: keys, damaged input, signals.
 
-Four repairs of Textual's input, made once at start: Alt with a digit and Alt+Enter arrive as such
-on terminals without the extended key protocol, bad UTF-8 becomes a replacement character, a key
-report with impossible numbers is skipped, and pasted escapes press no keys (see `paste_guard`).
+Five repairs of Textual's input, made once at start: Alt with a digit and Alt+Enter arrive as such
+on terminals without the extended key protocol, Alt with any other character is no text, bad UTF-8
+becomes a replacement character, a key report with impossible numbers is skipped, and pasted escapes
+press no keys (see `paste_guard`).
 Signals end the app in order, and a watchdog gives the terminal back if the app cannot.
 """
 
@@ -58,7 +59,7 @@ class _AltKey(Enum):
 
 
 def repair_input() -> None:
-    """Make the four repairs of the input parser; doing it twice changes nothing."""
+    """Make the five repairs of the input parser; doing it twice changes nothing."""
     table = cast(dict[str, Any], _ansi_sequences.ANSI_SEQUENCES_KEYS)  # read-only only in its type
     table["\x1b\r"] = (_AltKey.ENTER,)
     table["\x1b[1;3A"] = (_AltKey.UP,)
@@ -69,6 +70,7 @@ def repair_input() -> None:
     parser = _xterm_parser.XTermParser
     if parser._parse_extended_key is not _parse_extended_key:
         parser._parse_extended_key = _parse_extended_key  # type: ignore[method-assign,assignment]
+        parser._sequence_to_key_events = _key_events  # type: ignore[method-assign]
         parser.feed = _feed  # type: ignore[method-assign]
 
 
@@ -85,6 +87,21 @@ def _parse_extended_key(self: _xterm_parser.XTermParser, sequence: str) -> list[
         return _original_parse(self, sequence)
     except (ValueError, OverflowError):  # a code point outside Unicode
         return None
+
+
+_original_key_events = _xterm_parser.XTermParser._sequence_to_key_events
+
+
+def _key_events(
+    self: _xterm_parser.XTermParser, sequence: str, alt: bool = False
+) -> "Iterator[Key]":
+    """Yield the keys of a sequence; with Alt none of them is text, or `alt+x` would write an x."""
+    for key in _original_key_events(self, sequence, alt):
+        if alt and key.is_printable:
+            name = key.key if key.key.startswith("alt+") else f"alt+{key.key}"
+            yield Key(name, None)
+        else:
+            yield key
 
 
 _original_feed = _xterm_parser.XTermParser.feed

@@ -36,6 +36,22 @@ def test_alt_with_enter_is_not_enter() -> None:
     assert keys("\x1b\r") == ["alt+enter"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("x", "alt+x"), ("X", "alt+shift+x"), ("é", "alt+é"), (".", "alt+full_stop"),
+        (" ", "alt+space"),
+    ],
+)  # fmt: skip
+def test_alt_with_a_character_writes_nothing_under_any_name(typed: str, key: str) -> None:
+    parser = XTermParser()
+    received = [*parser.feed(f"\x1b{typed}b"), *parser.feed("")]
+    found = [event for event in received if isinstance(event, events.Key)]
+
+    assert [event.key for event in found] == [key, "b"]
+    assert [event.is_printable for event in found] == [False, True]
+
+
 def test_alt_with_arrows_is_not_escape() -> None:
     assert keys("\x1b[1;3A\x1b[1;3B") == ["alt+up", "alt+down"]
 

@@ -1,9 +1,11 @@
 """Confirm: one question, answered with Enter or y, left with Esc or n.
 
 Whoever types on while it opens answers nothing: a letter counts only after a moment without keys,
-Enter only when it does not end what was just typed. Every other key, and a paste, does nothing.
+Enter only when it does not end what was just typed. What was typed or pasted instead of an answer
+goes on in the prompt once there is one; every other key does nothing.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -18,6 +20,7 @@ from kvchat.tui.safe import safe
 
 if TYPE_CHECKING:
     from kvchat.tui.app import KVChatApp
+    from kvchat.tui.screens.chat import ChatScreen
 
 QUIET_SECONDS = 0.5
 """Keys that follow each other sooner are typed text; two letters in writing are seldom further."""
@@ -41,6 +44,12 @@ class Confirm(ModalScreen[bool]):
         self._opened_at = 0.0
         self._typed_at = float("-inf")
         """When a key came last that answered nothing."""
+        self._typed = ""
+
+    @property
+    def typed(self) -> str:
+        """What was written while the question stood, in as far as it answered nothing."""
+        return self._typed.strip("\n")
 
     def compose(self) -> ComposeResult:
         """Build the question and its two answers."""
@@ -66,6 +75,20 @@ class Confirm(ModalScreen[bool]):
             self.action_answer(event.key == "y")
         else:
             self._typed_at = now
+            self._take(event)
+
+    def _take(self, event: events.Key) -> None:
+        if event.key == "backspace":
+            self._typed = self._typed[:-1]
+        elif event.key == "enter":
+            self._typed += "\n"
+        elif event.is_printable and event.character is not None:
+            self._typed += event.character
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Keep a paste for the prompt."""
+        event.stop()
+        self._typed += event.text
 
     def action_answer(self, agreed: bool) -> None:
         """Return the answer; keys that come behind it change nothing."""
@@ -76,3 +99,21 @@ class Confirm(ModalScreen[bool]):
     def action_quit_app(self) -> None:
         """Quit from here as well."""
         self.app.leave()
+
+
+def ask_first(
+    chat: "ChatScreen", question: str, yes: str, answered: Callable[[bool | None], None]
+) -> None:
+    """Ask a question over the chat; what is typed meanwhile stands in its prompt afterwards.
+
+    Keys pressed on a message or a block are no text, and are forgotten.
+    """
+    confirm = Confirm(question, yes)
+    is_writing = chat.focused is chat.prompt
+
+    def closed(agreed: bool | None) -> None:
+        answered(agreed)
+        if is_writing and confirm.typed:
+            chat.prompt.take_paste(confirm.typed)
+
+    chat.app.push_screen(confirm, closed)

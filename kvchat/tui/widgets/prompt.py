@@ -185,7 +185,11 @@ class Prompt(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.take_paste(event.text)
+
+    def take_paste(self, pasted: str) -> None:
+        """Write a text at the cursor as a paste is: it never sends, and may become a chip."""
+        text = pasted.replace("\r\n", "\n").replace("\r", "\n")
         if len(text) > MAX_PASTE_CHARACTERS:
             self.post_message(
                 self.Refused("That paste is over 5 MB, the most a prompt takes; nothing was added.")

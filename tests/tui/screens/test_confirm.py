@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from driver import wait_for_text, wait_until  # type: ignore[import-not-found]
+from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
 from textual import events
 
 from kvchat.settings import Settings
-from kvchat.tui.screens.confirm import QUIET_SECONDS, Confirm
+from kvchat.tui.screens.confirm import QUIET_SECONDS, Confirm, ask_first
 
 Make = Callable[..., Any]
 
@@ -71,3 +71,45 @@ async def test_what_is_typed_or_pasted_in_passing_answers_nothing(
         await wait_until(pilot, lambda: answers)
 
     assert is_open and in_passing == [] and answers == [True]
+
+
+async def test_what_was_typed_instead_of_an_answer_stands_in_the_prompt_afterwards(
+    make_app: Make, make_runtime: Make
+) -> None:
+    now = [100.0]
+    answers: list[bool | None] = []
+    app = make_app(make_runtime([]), clock=lambda: now[0])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        app.chat.prompt.set_exact_text("before ")
+        ask_first(app.chat, "Replace x?", "replace", answers.append)
+        await wait_for_text(pilot, "Replace x?")
+        await pilot.press(*"yesx", "backspace", "space", "f5", *"ny", "enter")
+        app.post_message(events.Paste("pasted\nlines"))
+        await pilot.pause()
+        in_passing = list(answers)
+        now[0] += QUIET_SECONDS
+        await pilot.press("n")
+        await wait_until(pilot, lambda: answers)
+        await pilot.press("!")
+
+    assert in_passing == [] and answers == [False]
+    assert app.chat.prompt.exact_text == "before yes ny\npasted\nlines!"
+
+
+async def test_keys_pressed_on_a_message_while_a_question_stands_are_no_text(
+    make_app: Make, make_runtime: Make
+) -> None:
+    runtime = make_runtime(["answer"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.chat.view is not None)
+        await say(pilot, "go")
+        runtime.finish_all()
+        await pilot.press("alt+up")
+        ask_first(app.chat, "Replace x?", "replace", lambda _agreed: None)
+        await wait_for_text(pilot, "Replace x?")
+        await pilot.press(*"jk", "escape")
+        await wait_until(pilot, lambda: app.screen is app.chat)
+
+    assert app.chat.prompt.text == ""
