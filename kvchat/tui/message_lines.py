@@ -61,6 +61,7 @@ class MessageLines:
         self._glyphs = glyphs
         self._siblings = siblings
         self._sibling_place: tuple[int, int] | None = None
+        self._is_header_old = False
         self._text = text
         self._markdown: MarkdownLines | None = None
         self._width = -1
@@ -154,10 +155,14 @@ class MessageLines:
         self._width = -1 if self._markdown is None else self._width
 
     def forget_siblings(self) -> None:
-        """Ask again, when the header is next made, how many versions there are."""
+        """Ask again, when the header is next drawn, how many versions there are.
+
+        The other lines stay, so that every height that was measured does.
+        """
         if self._sibling_place is not None:
             self._sibling_place = None
-            self.forget()
+            self._is_header_old = bool(self._lines)
+            self.strips.clear()
 
     def forget(self) -> None:
         """Make the lines again when they are next asked for."""
@@ -168,7 +173,7 @@ class MessageLines:
     def height(self, width: int) -> int:
         """Return the number of lines, estimated when they were not made for this width."""
         if self._width == width:
-            return len(self.lines(width))
+            return len(self._lines or self.lines(width))
         if self._estimate[0] != width:
             room = max(self._room(width), 1)
             self._estimate = (width, len(self._text) // room + self._text.count("\n") + 3)
@@ -182,6 +187,9 @@ class MessageLines:
             self.strips.clear()
         if not self._lines:
             self._lines = self._made(width)
+        elif self._is_header_old:
+            self._lines[0] = self._first_line(width)
+        self._is_header_old = False
         return self._lines
 
     def code_blocks(self) -> list[str]:
@@ -211,14 +219,19 @@ class MessageLines:
                 ((self._note[start:end], self._note_style()),)
                 for start, end in wrap_ranges(self._note, room)
             ]
-        lines: list[Line] = [self._header(min(width, TEXT_CELLS + INDENT + 1))]
-        lines += [((indent, ""), *line) for line in body]
+        lines: list[Line] = [((indent, ""), *line) for line in body]
         if self._reach != "seen":
             lines = [self._reached(line, indent) for line in lines]
+        lines.insert(0, self._first_line(width))
         if self._rule:
             lines.append(self._rule_line(width))
         lines.append(())
         return lines
+
+    def _first_line(self, width: int) -> Line:
+        header = self._header(min(width, TEXT_CELLS + INDENT + 1))
+        is_narrow = self._room(width) < 4
+        return header if self._reach == "seen" or is_narrow else self._reached(header, " " * INDENT)
 
     def _reached(self, line: Line, indent: str) -> Line:
         """Return a line with the sign of its reach in the gutter; dim if it is not seen."""

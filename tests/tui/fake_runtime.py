@@ -411,8 +411,12 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
     def siblings(self, message_id: str) -> tuple[str, ...]:
         nodes = self.runtime.nodes
         parent = nodes[message_id].parent_id
-        return tuple(key for key, node in nodes.items() if node.parent_id == parent
-                     and (parent is not None or key == message_id))  # fmt: skip
+        return tuple(
+            key
+            for key, node in nodes.items()
+            if key == message_id
+            or (node.parent_id == parent is not None and key not in self.runtime.hidden)
+        )
 
     def show_sibling(self, message_id: str) -> None:
         if self.is_running:

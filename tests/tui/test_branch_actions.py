@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from driver import say, wait_for_text  # type: ignore[import-not-found]
+from driver import say, wait_for_text, wait_until  # type: ignore[import-not-found]
 
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
@@ -168,3 +168,21 @@ async def test_enter_on_a_message_offers_what_can_be_done_with_it(
         await wait_for_text(pilot, "This message", "Fork into a new session")
         await pilot.press(*"Tokens", "enter")
         await wait_for_text(pilot, "positions")
+
+
+async def test_the_count_of_versions_follows_what_is_hidden_in_the_tree(
+    make_app: Make, make_runtime: Make, settle: Settle
+) -> None:
+    runtime = make_runtime(["first", "second"])
+    app = make_app(runtime)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await talk(pilot, runtime, settle, "hello", "/retry")
+        before = await wait_for_text(pilot, "second", "‹2/2›")
+        await pilot.press("ctrl+t", "up")
+        await wait_for_text(pilot, "first")
+        await pilot.press("d", "escape")
+        await wait_until(pilot, lambda: app.screen is app.chat)
+        after = await settle(pilot)
+
+    assert "first" not in before and "second" in after
+    assert "‹" not in after

@@ -334,6 +334,15 @@ class ChatScreen(Screen[None]):
         self._end_reading()
         self.prompt.focus()
 
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        """Count the versions of messages again: a view in front may have made or hidden some."""
+        self._forget_siblings()
+        self.transcript.refresh()
+
+    def _forget_siblings(self) -> None:
+        for entry in self.view.entries.values() if self.view is not None else ():
+            entry.forget_siblings()
+
     def _end_reading(self) -> None:
         self.find.close()
         self.query_one(FindBar).display = False
@@ -407,6 +416,7 @@ class ChatScreen(Screen[None]):
         self.leave_cursor()
         self._notice = ("", "", 0.0)
         self.state.show(view)
+        self._forget_siblings()  # other chats of its tree may have got new versions
         self.blocks.follow(view.session.id)
         if self.app.runtime is not None:
             self.app.runtime.focus(view.session)
