@@ -11,8 +11,8 @@ The names below are loaded when they are first used, so that `import kvchat` cos
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # the name that type checkers know; `typing` would be half of this import
 __version__ = "0.1.0"
 
 _HOMES = {

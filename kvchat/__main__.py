@@ -1,5 +1,5 @@
 """`python -m kvchat` is the command `kvchat`."""
 
-from kvchat.cli import console
+from kvchat.console import console
 
 console()

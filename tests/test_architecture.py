@@ -21,7 +21,8 @@ FILES = sorted(
 # A folder or a module right below kvchat -> those it may import. Everything may import `errors`.
 MAY_IMPORT: dict[str, str] = {
     "__init__": "",  # loads its names lazily
-    "__main__": "cli",
+    "__main__": "console",
+    "console": "cli",
     "cli": "tui print_mode plain_mode runtime bench doctor simulate settings paths clean_text"
     " device cli_options config_command shell_completion session_choice log_output"
     " sessions_command models_command",

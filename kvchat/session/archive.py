@@ -74,7 +74,7 @@ class Archive:
                 database.undelete_session(session_id)
                 return database.session(session_id)
 
-            return self.host.add(self.host.save(restore).result())
+            return self.host.add_again(self.host.save(restore).result())
 
     def import_session(self, text: str, title: str | None = None) -> Session:
         """Make a session of kvchat JSON, with its whole tree, or of Markdown.

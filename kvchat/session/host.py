@@ -104,6 +104,14 @@ class SessionHost(SessionBlocks):
         self._num_tags = max(self._num_tags, session.hue_index + 1)
         return session
 
+    def add_again(self, row: SessionRow) -> Session:
+        """List a session where it stood before it was put aside or deleted. Lock held."""
+        session = self.add(row)
+        for each in list(self.sessions.values()):
+            if each.hue_index > session.hue_index:  # it came later
+                self.sessions[each.id] = self.sessions.pop(each.id)
+        return session
+
     def remove(self, session: Conversation) -> None:
         """Unlist a deleted session and give its blocks back."""
         with self.lock:
@@ -134,7 +142,7 @@ class SessionHost(SessionBlocks):
     def reopen(self, session_id: str) -> Session | None:
         """List a session that was put aside, and return it; None if there is none. Lock held."""
         rows = self.save(lambda database: database.list_sessions()).result()
-        return next((self.add(row) for row in rows if row.id == session_id), None)
+        return next((self.add_again(row) for row in rows if row.id == session_id), None)
 
     def next_tag_index(self) -> int:
         """Return a number no other session had."""

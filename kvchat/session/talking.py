@@ -1,5 +1,6 @@
 """Talking: what makes a session say something: send, edit, regenerate, continue, stop."""
 
+import re
 import secrets
 from dataclasses import replace
 from time import time
@@ -15,6 +16,7 @@ from kvchat.session.running_replies import ReplyStart
 from kvchat.store.rows import new_id, system_key
 
 TITLE_LENGTH = 48
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 
 
 class Talking(Conversation):
@@ -272,8 +274,26 @@ class Talking(Conversation):
 
 
 def title_of(text: str) -> str:
-    """Return the title that a first message gives its session."""
-    words = " ".join(text.split())
+    """Return the title that a first message gives its session: its words, not what it fences.
+
+    A file that was attached is fenced, and its name stands before it; where there is nothing but
+    fenced text, that gives the title.
+    """
+    around, inside, fence = "", "", ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if fence:
+            if found and found[1].startswith(fence) and not found[2].strip():
+                fence = ""
+            elif len(inside) <= TITLE_LENGTH:
+                inside += f"{line} "
+        elif found:
+            fence = found[1]
+        else:
+            around += f"{line} "
+            if len(around.lstrip()) > TITLE_LENGTH:
+                break
+    words = " ".join(around.split() or inside.split() or text.split())
     if len(words) <= TITLE_LENGTH:
         return words
     return words[: TITLE_LENGTH - 1].rsplit(" ", 1)[0] + "…"

@@ -27,6 +27,7 @@ QUIT_SECONDS = 2.0
 
 def back(chat: "ChatScreen", _args: str) -> None:
     """Close what is open, else leave the messages, else stop the reply; twice: rewind."""
+    chat.blocks.leave_block()
     if chat.hints.is_open:
         chat.hints.close()
     elif chat.transcript.cursor is not None:

@@ -98,13 +98,20 @@ class BlockFeed:
             self.state.place, self.state.lit = None, None
             self.redraw()
 
+    def leave_block(self) -> None:
+        """Show the legend in the small panel again; where the cursor was is kept for its keys."""
+        state = self.state
+        if self.screen is None and (state.is_pointed_at or state.lit is not None):
+            state.is_pointed_at, state.lit = False, None
+            self.redraw()
+
     def close(self) -> None:
         """Go back to what was there before."""
         if self.screen is not None:
             close_above(self._chat, self.screen)
             self.screen.dismiss()
             self.screen = None
-            self.state.is_frozen = False
+            self.state.is_frozen = self.state.is_pointed_at = False
             self.want()
             self.draw()
 
@@ -263,7 +270,7 @@ class BlockFeed:
         place = BlockPlace(view.session.id, indexes.start, -1)
         self.state.place = place
         self.state.take(picture)
-        self.state.lit = (view.session.id, indexes)
+        self.state.is_pointed_at, self.state.lit = True, (view.session.id, indexes)
         self.moved()
         return True
 

@@ -51,6 +51,8 @@ class BlocksState:
     clock: Callable[[], float]
     mode: Mode = "map"
     place: BlockPlace | None = None
+    is_pointed_at: bool = False
+    """Whether the small panel says what is at `place`: the mouse or a message leads there."""
     lit: tuple[str, range] | None = None
     """A session and the block indexes of the message that is lit."""
     zoom: int = 0
@@ -84,7 +86,7 @@ class BlocksState:
     def go_to(self, place: BlockPlace | None) -> None:
         """Put the cursor on a block; what a message lit goes out."""
         if place is not None:
-            self.place = place
+            self.place, self.is_pointed_at = place, True
             self.lit = None
 
     def start(self, session_id: str) -> None:

@@ -83,7 +83,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("session.clear", "Start again from the root; nothing is lost", sessions.clear,
             slash="clear"),
     Command("session.delete", "Delete this session", sessions.delete, slash="delete",
-            help="Asks first; /undo brings it back for ten seconds."),
+            help="Asks first; alt+z, or /undo, brings it back for ten seconds."),
     Command("chat.stop", "Stop this reply, keep its text", actions.stop, slash="stop"),
     Command("session.window", "How far the model looks back in this chat", sessions.window,
             slash="window", args="[N|off] [sinks=S]"),

@@ -17,7 +17,7 @@ from kvchat.tui.chat_state import title_of
 from kvchat.tui.safe import safe_line
 from kvchat.tui.screens.confirm import ask_first
 from kvchat.tui.screens.text_question import TextQuestion
-from kvchat.tui.session_actions import shown_view, started_runtime
+from kvchat.tui.session_actions import shown_view, started_runtime, undo_words
 
 if TYPE_CHECKING:
     from kvchat.tui.screens.chat import ChatScreen
@@ -81,6 +81,7 @@ def export_target(args: str, title: str) -> tuple[ExportForm, Path]:
     a folder, the file is named like the chat.
     """
     first, _, rest = args.strip().partition(" ")
+    first = first.lower()
     is_form = first in FORMS
     typed = rest.strip() if is_form else args.strip()
     path = Path(os.path.expanduser(typed or "."))
@@ -168,7 +169,8 @@ def close(chat: "ChatScreen", _args: str) -> None:
     view = shown_view(chat)
     title = shorten(title_of(view.session), 24)
     chat.trash.put_aside(view)
-    chat.notice(f"Closed “{title}” until the next start; /undo brings it back.", seconds=8)
+    undoing = undo_words(chat, bool(chat.prompt.text))
+    chat.notice(f"Closed “{title}” until the next start; {undoing} brings it back.", seconds=8)
 
 
 def purge(chat: "ChatScreen", _args: str) -> None:

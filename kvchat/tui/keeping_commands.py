@@ -19,7 +19,7 @@ KEEPING_COMMANDS: tuple[Command, ...] = (
     Command("session.load", "Bring its blocks back before they are needed", keeping.load,
             slash="load"),
     Command("session.close", "Put this session aside until the next start", keeping.close,
-            slash="close", help="Its text stays; /undo brings it back at once."),
+            slash="close", help="Its text stays; alt+z, or /undo, brings it back at once."),
     Command("app.purge", "Erase what is in the trash", keeping.purge, slash="purge",
             help="Asks first; this alone cannot be undone."),
 )  # fmt: skip

@@ -63,14 +63,23 @@ def _rewound(chat: "ChatScreen", plan: "RewindPlan") -> None:
     chat.notice(f"Rewound; {way_back(chat)}.")
 
     async def tell() -> None:
-        count = await chat.app.ask(lambda: plan.num_prefill_tokens)
-        if count:
-            again = f"the next message re-reads {count_of(count, 'token')}"
-            chat.notice(f"Rewound; {again}. {way_back(chat)}.")
-        elif count == 0:
-            chat.notice(f"Rewound; every token is still cached. {way_back(chat)}.")
+        figures = await chat.app.ask(lambda: (plan.num_disk_tokens, plan.num_prefill_tokens))
+        if figures is not None:
+            chat.notice(f"Rewound; {_cost_words(*figures)}. {way_back(chat)}.")
 
     run_in_background(chat, tell)
+
+
+def _cost_words(num_disk_tokens: int, num_prefill_tokens: int) -> str:
+    """Say where the tokens before the next message come from that are not in the pool."""
+    again, on_disk = count_of(num_prefill_tokens, "token"), count_of(num_disk_tokens, "token")
+    if num_disk_tokens and num_prefill_tokens:
+        return f"next {on_disk} from disk, {again} re-read"
+    if num_disk_tokens:
+        return f"the next message takes {on_disk} from disk"
+    if num_prefill_tokens:
+        return f"the next message re-reads {again}"
+    return "every token is still cached"
 
 
 def retry(chat: "ChatScreen", args: str) -> None:

@@ -110,8 +110,9 @@ def delete(chat: "ChatScreen", _args: str) -> None:
     def answered(agreed: bool | None) -> None:
         if agreed:
             chat.trash.hide(view)
+            undoing = undo_words(chat, bool(chat.prompt.text))
             chat.app.notify(
-                f"Deleted “{title}”. /undo within {UNDO_DELETE_SECONDS:.0f} seconds brings"
+                f"Deleted “{title}”. {undoing} within {UNDO_DELETE_SECONDS:.0f} seconds brings"
                 " it back.",
                 timeout=UNDO_DELETE_SECONDS,
             )

@@ -104,6 +104,18 @@ def test_a_closed_session_is_put_aside_until_it_is_opened(runtime: ChatRuntime) 
         runtime.open_session(session.id)
 
 
+def test_a_session_that_comes_back_is_listed_where_it_was(runtime: ChatRuntime) -> None:
+    first, second, third = (runtime.new_session(name) for name in ("first", "second", "third"))
+    second.close()
+    reopened = runtime.open_session(second.id)
+    assert [each.title for each in runtime.sessions()] == ["first", "second", "third"]
+    say(first, "one")
+    first.delete()
+    runtime.undelete(first.id)
+    assert [each.title for each in runtime.sessions()] == ["first", "second", "third"]
+    assert runtime.sessions()[1] is reopened and runtime.sessions()[2] is third
+
+
 def test_a_closed_session_is_listed_again_after_a_restart(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime()
     session = runtime.new_session("kept")

@@ -9,9 +9,27 @@ from kvchat.errors import InvalidArgument, SessionBusy
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
+from kvchat.session.talking import title_of
 from tests.session.session_kit import GREEDY, LONG, drawn, ids, nodes, say, texts
 
 MakeRuntime = Callable[..., ChatRuntime]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("notes.txt\n```\nfirst line\n```\n", "notes.txt"),
+        ("What is wrong here?\n\na.py\n````\n```\nx\n```\n````\n", "What is wrong here? a.py"),
+        ("```python\nprint(1)\n```\nexplain this", "explain this"),
+        ("~~~\n  print(1)\nx = 2\n~~~\n", "print(1) x = 2"),
+        ("```\nnever closed", "never closed"),
+        ("```one line``` is code", "```one line``` is code"),
+        ("```\n```", "``` ```"),
+        ("word " * 20, "word word word word word word word word word…"),
+    ],
+)
+def test_a_chat_is_titled_by_words_and_not_by_what_is_fenced(text: str, title: str) -> None:
+    assert title_of(text) == title
 
 
 def test_an_edited_question_is_answered_beside_the_old_one(runtime: ChatRuntime) -> None:

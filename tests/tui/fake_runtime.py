@@ -396,7 +396,7 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
                     if node.role == "user":
                         break
         self.runtime.shrink(self, self.length // 2 if self.tip else 0)
-        return FakeRewindPlan(self.length, 0)
+        return self.plan_rewind(self.tip or "")
 
     def undo(self) -> bool:
         if not self.past:

@@ -622,3 +622,34 @@ async def test_a_click_on_the_panel_points_at_a_block_where_no_motion_is_reporte
         text = await settle(pilot)
 
     assert "A #2/6 · block 0001" in text
+
+
+async def test_the_legend_comes_back_when_nothing_points_at_a_block(
+    opened: Any, settle: Settle
+) -> None:
+    seen = []
+    async with opened(keys="") as pilot:
+        for leave in ("#transcript", "escape", "tab tab right escape", "alt+up b escape"):
+            if not leave.startswith(("tab", "alt")):
+                await pilot.hover("#dock", offset=(1, 1))
+                seen.append("block 0000" in await settle(pilot))
+            if leave.startswith("#"):
+                await pilot.hover(leave)
+            else:
+                await pilot.press(*leave.split())
+            seen.append("a own" in await settle(pilot))
+        await pilot.press("f3", "escape")
+        seen.append("a own" in await settle(pilot))
+
+    assert seen == [True] * 7
+
+
+async def test_a_rewind_says_what_comes_back_from_disk(
+    opened: Any, runtime: Any, settle: Settle
+) -> None:
+    session = runtime.open_sessions[0]
+    plan = type(session.plan_rewind(""))(0, 12, 1_312)
+    runtime.plans = {message.id: plan for message in session.messages}
+    async with opened(keys="f3 home right right") as pilot:
+        await pilot.press("w")
+        await wait_for_text(pilot, "Rewound; next 1 312 tokens from disk, 12 tokens re-read. alt+z")

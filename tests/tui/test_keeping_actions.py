@@ -29,6 +29,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("json", "json", "My-chat.json"),
         ("a.html", "html", "a.html"),
         ("html a.txt", "html", "a.txt"),
+        ("HTML", "html", "My-chat.html"),
+        ("Json B.JSON", "json", "B.JSON"),
         ("sub", "md", "sub/My-chat.md"),
         ("json sub/", "json", "sub/My-chat.json"),
         ("name", "md", "name"),

@@ -209,7 +209,9 @@ async def test_toasts_leave_after_four_seconds_but_the_offer_to_undo_a_delete_st
         await say(pilot, "/delete")
         await pilot.press("enter")
         offer = [toast.timeout for toast in app._notifications]
+        offered = [toast.message for toast in app._notifications]
 
+    assert offered == ["Deleted “go”. alt+z within 10 seconds brings it back."]
     assert len(short) == 3 and set(short.values()) == {4.0}
     assert offer == [10.0]
 

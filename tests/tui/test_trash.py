@@ -15,7 +15,9 @@ async def test_a_closed_chat_leaves_the_lists_and_undo_opens_it_again(
         await say(pilot, "keep me")
         runtime.finish_all()
         await say(pilot, "/close")
-        closed = await wait_for_text(pilot, "Closed “keep me” until the next start")
+        closed = await wait_for_text(
+            pilot, "Closed “keep me” until the next start; alt+z brings it back."
+        )
         await say(pilot, "/undo")
         await wait_for_text(pilot, " A keep me", "The session is back.")
 

@@ -515,6 +515,10 @@ class ChatScreen(Screen[None]):
     def _block_pointed_at(self) -> None:
         self.blocks.moved()
 
+    @on(BlockPanel.Left)
+    def _block_left(self) -> None:
+        self.blocks.leave_block()
+
     @on(BlockPanel.Jumped)
     def _block_text_wanted(self) -> None:
         self.run(self.app.registry["blocks.text"])

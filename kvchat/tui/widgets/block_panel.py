@@ -40,6 +40,9 @@ class BlockPanel(LineWidget, can_focus=True):
     class Moved(Message):
         """The cursor is on another block."""
 
+    class Left(Message):
+        """Nothing points at a block any more."""
+
     class Jumped(Message):
         """A block was double clicked: its text is wanted."""
 
@@ -109,7 +112,7 @@ class BlockPanel(LineWidget, can_focus=True):
             {key: row.owner for key, row in picture.rows.items()},
             self.grid,
             self.app.glyphs,
-            cursor=state.place.block if state.place is not None else -1,
+            cursor=state.place.block if state.place is not None and self._inspects(state) else -1,
             lit=lit,
             with_recent=picture.has_recent,
         )
@@ -135,7 +138,7 @@ class BlockPanel(LineWidget, can_focus=True):
             row = rows[index] if index < len(rows) else ()
             lines.append(((" ", ""), *line, (" " * (map_width - line_width(line) + 1), ""), *row))
         if height >= 2:
-            inspected = one_line(state, width, self.app.glyphs)
+            inspected = one_line(state, width, self.app.glyphs) if self._inspects(state) else ()
             lines.append(inspected or self._legend(picture, map_width * map_rows, width))
         return lines
 
@@ -183,7 +186,7 @@ class BlockPanel(LineWidget, can_focus=True):
         view, glyphs = picture.view, self.app.glyphs
         table = table_lines(picture, figures, width, max(height // 2, 6), glyphs)
         inspected: list[Line] = []
-        if state.place is not None:
+        if state.place is not None and self._inspects(state):
             inspected = [
                 self._rule("", width),
                 *self._wrapped(inspector_lines(state, 4 * width, glyphs)[:3], width),
@@ -274,6 +277,10 @@ class BlockPanel(LineWidget, can_focus=True):
 
     # -- mouse and keys --------------------------------------------------------------------
 
+    def _inspects(self, state: BlocksState) -> bool:
+        """Whether the block at the cursor is told; else the legend has its place."""
+        return state.is_pointed_at or self.has_focus
+
     def _place_at(self, x: int, y: int) -> BlockPlace | None:
         picture, state = self._picture, self._state
         if picture is None or state is None or self.grid is None:
@@ -286,9 +293,26 @@ class BlockPanel(LineWidget, can_focus=True):
         """Move the cursor to the block under the mouse."""
         self._point(event.x, event.y)
 
+    def on_leave(self, event: events.Leave) -> None:
+        """Let go of the block when the mouse goes away."""
+        if event.node is self:
+            self._let_go()
+
+    def on_blur(self) -> None:
+        """Let go of the block when the keys go elsewhere."""
+        self.post_message(self.Left())
+
+    def _let_go(self) -> None:
+        if not self.has_focus:
+            self.post_message(self.Left())
+
     def _point(self, x: int, y: int) -> None:
         place, state = self._place_at(x, y), self._state
-        if state is not None and place is not None and place != state.place:
+        if state is None:
+            return
+        if place is None:
+            self._let_go()
+        elif place != state.place or not state.is_pointed_at:
             state.go_to(place)
             self.post_message(self.Moved())
 
