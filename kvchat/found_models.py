@@ -35,10 +35,17 @@ class FoundModel:
     path: Path
 
 
-def find_models() -> list[FoundModel]:
-    """Return all models there are, in the order in which a name is looked for."""
+def find_models(data_dir: Path | None = None) -> list[FoundModel]:
+    """Return all models there are, in the order in which a name is looked for.
+
+    Those below `data_dir`, if it is given, come before kvchat's usual ones, and hide those of the
+    same name.
+    """
     found = [FoundModel(BUNDLED, "bundled", paths.bundled_model_dir())]
-    found += _own_models(paths.models_dir())
+    first = [] if data_dir is None else list(_own_models(paths.models_dir(data_dir)))
+    names = {each.name for each in first}
+    found += first
+    found += [each for each in _own_models(paths.models_dir()) if each.name not in names]
     for snapshot in cached_snapshots(hub_cache_dir()):
         name = snapshot.repository
         if not snapshot.is_main:
@@ -48,11 +55,12 @@ def find_models() -> list[FoundModel]:
     return found
 
 
-def resolve_model(name: str | Path) -> Path:
+def resolve_model(name: str | Path, data_dir: Path | None = None) -> Path:
     """Return the folder that `--model` means: a path, or the name of a model that was found.
 
     A folder of that name wins; then ORG/NAME, NAME alone if only one organization has it, both
-    also with @REVISION. What looks like a path is returned as it is, for `ModelFolder` to judge.
+    also with @REVISION; `data_dir` as in `find_models`. What looks like a path is returned as it
+    is, for `ModelFolder` to judge.
     Raises ModelError where several models have the name, or none.
     """
     path = Path(os.path.expanduser(name))
@@ -60,7 +68,7 @@ def resolve_model(name: str | Path) -> Path:
     is_path = isinstance(name, Path) or text.startswith(("/", ".", "~")) or os.sep * 2 in text
     if is_path or text.count("/") > 1 or os.path.lexists(path):
         return path
-    models = find_models()
+    models = find_models(data_dir)
     exact = [each for each in models if each.name == text]
     if exact:
         return exact[0].path

@@ -6,7 +6,7 @@ files and the headers of the weights; needs no torch.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,9 @@ from kvchat.model.folder import (
     read_object,
     weight_files,
 )
+from kvchat.model.parameter_shapes import parameter_shapes
+from kvchat.model.stored_tensors import FLOAT_DTYPES, check_tensors, read_stored_tensors
+from kvchat.model.tensor_names import plan_checkpoint
 from kvchat.model.weight_sizes import weight_sizes
 from kvchat.text.sentencepiece_proto import SentencePieceProto
 from kvchat.text.tokenizer import Tokenizer
@@ -39,7 +42,6 @@ from kvchat.untrusted import DTYPE_BYTES, JsonValue, read_regular, read_safetens
 
 CONTEXTS = (4096, 8192, 32768)
 """Tokens of a chat for which `inspect` says whether it fits, besides the model's context."""
-_FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 Found = TypeVar("Found")
 
 
@@ -120,7 +122,9 @@ def inspect_model(path: Path) -> ModelReport:
         for file in files:
             _describe_weights(report, file)
         report.weight_bytes = sum(file.stat().st_size for file in files)
-        _compare_sizes(report)
+        report.num_stored = sum(report.stored_as.values())
+        if config is not None and not report.problems:
+            report_of(report, lambda: _check_weights(report, config, files))
     if config is not None:
         _describe_fits(report, config)
     if _passes(report, lambda: check_text_files(path)):
@@ -251,21 +255,23 @@ def _describe_weights(report: ModelReport, file: Path) -> None:
         counts[entry.dtype] += (entry.end - entry.begin) // DTYPE_BYTES[entry.dtype]
     report.stored_as = dict(counts.most_common())
     for name, entry in header.tensors.items():
-        if entry.dtype not in _FLOAT_DTYPES:
+        if entry.dtype not in FLOAT_DTYPES:
             report.problems.append(
                 f"tensor {shown(name)} is stored as {entry.dtype}; use the full-precision folder."
             )
             return
 
 
-def _compare_sizes(report: ModelReport) -> None:
-    """Say so where the files hold fewer numbers than the config needs."""
-    report.num_stored = sum(report.stored_as.values())
-    needed = report.num_parameters
-    if needed is not None and not report.problems and report.num_stored < needed:
-        report.problems.append(
-            f"the weights hold {report.num_stored} numbers, but config.json makes {needed}."
+def _check_weights(report: ModelReport, config: ModelConfig, files: Sequence[Path]) -> None:
+    """Compare names and shapes with the config as loading does, from the headers alone."""
+    num_stored = sum(report.stored_as.values())
+    if 2 * num_stored < config.num_parameters:  # also keeps absurd configs from being spelled out
+        raise ModelError(
+            f"the weights hold {num_stored} numbers, but config.json makes {config.num_parameters}."
         )
+    stored = read_stored_tensors(files)
+    plan = plan_checkpoint(config, parameter_shapes(config), stored)
+    check_tensors(stored, plan, config)
 
 
 def _describe_template(report: ModelReport) -> None:

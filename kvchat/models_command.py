@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from kvchat import paths
 from kvchat.clean_text import clean
@@ -26,6 +27,8 @@ PLACES = {
     "hub": "Hugging Face cache",
 }
 
+_DATA_DIR_HELP = "where chats and models are stored; its models come first"
+
 
 def main(words: Sequence[str]) -> int:
     """Run `kvchat models`, `models inspect` or `models pull` and return the exit status."""
@@ -39,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="kvchat models", description="Models on this machine. Without a command: list them."
     )
     parser.add_argument("--json", action="store_true", help="as one JSON list")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=_DATA_DIR_HELP)
     parser.set_defaults(run=_list)
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     listing = commands.add_parser("list", help="list them; so does kvchat models alone")
@@ -49,6 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     pulling = commands.add_parser("pull", help="download a model from the Hugging Face hub")
     pulling.add_argument("repository", help="ORG/NAME, or ORG/NAME@REVISION")
     pulling.set_defaults(run=_pull)
+    for command in (listing, inspecting, pulling):
+        # Here too, where most people write it; suppressed, or it would undo the one before.
+        command.add_argument(
+            "--data-dir",
+            type=Path,
+            metavar="DIR",
+            default=argparse.SUPPRESS,
+            help=_DATA_DIR_HELP,
+        )
     for command in (listing, inspecting):
         command.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="as JSON"
@@ -60,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = [_row(model) for model in find_models()]
+    rows = [_row(model) for model in find_models(options.data_dir)]
     if options.json:
         write(json.dumps(rows, ensure_ascii=False) + "\n")
         return 0
@@ -106,7 +119,7 @@ def _row(model: FoundModel) -> dict[str, object]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    report = inspect_model(resolve_model(options.model))
+    report = inspect_model(resolve_model(options.model, options.data_dir))
     if options.json:
         document = asdict(report) | {"path": str(report.path), "usable": report.is_usable}
         write(json.dumps(document, ensure_ascii=False) + "\n")
@@ -206,7 +219,7 @@ def _pull(options: argparse.Namespace) -> int:
     repository = Repository.parse(options.repository)
     progress = _ProgressLine()
     try:
-        folder = pull(repository, paths.models_dir(), HubClient(), progress)
+        folder = pull(repository, paths.models_dir(options.data_dir), HubClient(), progress)
     except KeyboardInterrupt:
         progress.end()
         print("kvchat: stopped; the same command goes on from there.", file=sys.stderr)
@@ -216,7 +229,8 @@ def _pull(options: argparse.Namespace) -> int:
         raise
     progress.end()
     write(f"{folder.path}\n")
-    print(f"kvchat --model {options.repository} uses it.", file=sys.stderr)
+    place = "" if options.data_dir is None else f" --data-dir {options.data_dir}"
+    print(clean(f"kvchat --model {options.repository}{place} uses it."), file=sys.stderr)
     return 0
 
 

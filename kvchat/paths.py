@@ -31,9 +31,12 @@ def log_dir() -> Path:
     return Path(platformdirs.user_log_dir(_APP, appauthor=False))
 
 
-def models_dir() -> Path:
-    """Return the directory of downloaded models, ORG/NAME each; larger than all the rest."""
-    return data_dir() / "models"
+def models_dir(data: Path | None = None) -> Path:
+    """Return the directory of downloaded models, ORG/NAME each; larger than all the rest.
+
+    `data` is where chats are stored if not at the usual place.
+    """
+    return (data or data_dir()) / "models"
 
 
 def bundled_model_dir() -> Path:

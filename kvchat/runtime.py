@@ -72,7 +72,7 @@ class ChatRuntime(Archive):
     weights     'auto', 'fp32', 'bf16', 'fp16', 'int8' or 'int4'
     kv_dtype    'auto' keeps keys and values as computed; 'int8' in about a quarter of fp32's room
     pool_bytes  size of the block pool; None takes a quarter of the free memory, at most 2 GiB
-    data_dir    where chats are stored; None is the usual place for this system
+    data_dir    where chats and models are stored; None is the usual place for this system
     save        False keeps everything in memory and needs no data directory
     threads     CPU threads of torch; None takes the physical cores
     kernel      'auto', 'torch', or 'native' for C++ kernels on a CPU; see kvchat/docs/native.md
@@ -104,7 +104,8 @@ class ChatRuntime(Archive):
             device, weights, kv_dtype, pool_bytes, block_size, threads, kernel
         )
         if not isinstance(model, ModelFolder):
-            model_path = paths.bundled_model_dir() if model is None else resolve_model(model)
+            bundled = paths.bundled_model_dir()
+            model_path = bundled if model is None else resolve_model(model, data_dir)
             self._folder = ModelFolder.open(model_path)
         else:
             self._folder = model

@@ -6,6 +6,7 @@ limits, follows a FIFO or device, or recurses over what a file says. What the co
 whether its names and shapes are the right ones, is the caller's question.
 """
 
+import codecs
 import errno
 import json
 import math
@@ -144,7 +145,8 @@ def strict_json(raw: bytes, *, max_depth: int = 64, name: str = "the JSON text")
     """Return the value of JSON text in UTF-8, or raise UntrustedFile.
 
     Refuses duplicate keys, NaN, Infinity and numbers beyond float64, and text nested deeper than
-    `max_depth`, which is counted before the parser may recurse. `name` is what messages call it.
+    `max_depth`, which is counted before the parser may recurse. A byte order mark before it, as
+    some editors write, is passed over. `name` is what messages call it.
     """
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(raw):
@@ -176,7 +178,7 @@ def strict_json(raw: bytes, *, max_depth: int = 64, name: str = "the JSON text")
 
     try:
         value: JsonValue = json.loads(
-            raw.decode("utf-8"),
+            raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"),
             object_pairs_hook=unique,
             parse_float=number,
             parse_constant=constant,

@@ -35,7 +35,9 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(paths, "models_dir", lambda: tmp_path / "own")
+    monkeypatch.setattr(
+        paths, "models_dir", lambda data=None: tmp_path / "own" if data is None else data / "models"
+    )
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.chdir(tmp_path)
     return Machine(tmp_path)

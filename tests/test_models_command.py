@@ -36,7 +36,9 @@ def good(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "models_dir", lambda: tmp_path / "own")
+    monkeypatch.setattr(
+        paths, "models_dir", lambda data=None: tmp_path / "own" if data is None else data / "models"
+    )
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path
 
@@ -199,6 +201,24 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / "model.safetensors").write_bytes(save({"x": torch.zeros(3)})),
         "the weights hold 3 numbers, but config.json makes 5200.",
     ),
+    "one missing": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            save({k: v for k, v in random_tensors().items() if "1.mlp.up_proj" not in k})
+        ),
+        "tensor model.layers.1.mlp.up_proj.weight is missing.",
+    ),
+    "another shape": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            save(random_tensors() | {"model.norm.weight": torch.zeros(17)})
+        ),
+        "tensor model.norm.weight has shape [17], expected [16].",
+    ),
+    "one more": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            save(random_tensors() | {"model.extra.weight": torch.zeros(3)})
+        ),
+        "tensor 'model.extra.weight' is unexpected.",
+    ),
     "WordPiece": (
         json_tokenizer(type="WordPiece"),
         "tokenizer.json: the model 'WordPiece' is not supported.",
@@ -283,3 +303,17 @@ def test_neither_torch_nor_the_network_is_needed() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_a_data_dir_has_models_of_its_own_before_the_usual_ones(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = write_model(home / "own/org/tiny", single_files())
+    write_model(home / "own/org/other", single_files())
+    here = write_model(home / "data/models/org/tiny", single_files())
+    for words in (("--data-dir", str(home / "data")), ("list", "--data-dir", str(home / "data"))):
+        rows = json.loads(said(capsys, *words, "--json"))
+        assert [row["path"] for row in rows[1:]] == [str(here), str(home / "own/org/other")]
+    inspected = said(capsys, "inspect", "org/tiny", "--data-dir", str(home / "data"))
+    assert str(here) in inspected
+    assert str(usual) in said(capsys, "inspect", "org/tiny")

@@ -107,6 +107,10 @@ def test_plain_json_is_parsed() -> None:
     assert strict_json(raw) == {"a": [1, -2.5, True, None, '"[[{'], "b": {"c": "ä"}}
 
 
+def test_a_byte_order_mark_before_json_is_passed_over() -> None:
+    assert strict_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
@@ -118,7 +122,7 @@ def test_plain_json_is_parsed() -> None:
         (b'{"a": 1e999}', "too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
         (b'{"a":\n\n"\xff"}', "line 3: it is not UTF-8 text"),
-        (b'\xef\xbb\xbf{"a": 1}', "line 1"),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"a": 1}', "line 1"),
         (b'{"a": 1,\n\n}', "line 3"),
         (b'{"a": 1} {"b": 2}', "line 1"),
         (b'{"a": "\x00"}', "line 1"),

@@ -5,7 +5,6 @@ less or another shape is refused before any of it is read: nothing is skipped in
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,15 +12,13 @@ from safetensors import SafetensorError, safe_open
 from torch.overrides import TorchFunctionMode
 
 from kvchat.errors import ModelError, fault
-from kvchat.model.config import ModelConfig, shown
 from kvchat.model.folder import ModelFolder, cannot_load
+from kvchat.model.stored_tensors import StoredTensor, check_tensors, read_stored_tensors
 from kvchat.model.tensor_names import CheckpointPlan, StoredRows, plan_checkpoint
 from kvchat.model.transformer import Transformer
 from kvchat.model.weight_intake import WeightIntake
 from kvchat.native.kernels import Kernels
-from kvchat.untrusted import TensorEntry, read_safetensors_header
 
-_FLOAT_DTYPES = ("F32", "F16", "BF16", "F64")
 _MAPPED_BYTES = 64 << 20
 """How much of a file is read before it is mapped anew."""
 _ALIGNMENT = 64
@@ -47,12 +44,12 @@ def load_transformer(
     `progress` is called with the part that is read, from above 0 to 1. Raises ModelError.
     """
     with cannot_load(folder.path):
-        stored = _stored_tensors(folder)
+        stored = read_stored_tensors(folder.weight_files)
         with torch.device("meta"), _WithoutInitialValues():
             model = Transformer(folder.config)
         shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
         plan = plan_checkpoint(folder.config, shapes, stored)
-        _check_tensors(stored, plan, folder.config)
+        check_tensors(stored, plan, folder.config)
         _check_repeated_head(stored, plan)
         total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
         done_bytes = 0.0
@@ -79,7 +76,7 @@ def load_transformer(
 
 
 def _read(
-    path: Path, inside: Mapping[str, StoredRows], stored: Mapping[str, "_StoredTensor"]
+    path: Path, inside: Mapping[str, StoredRows], stored: Mapping[str, StoredTensor]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield parameters as they are stored, in the order of the file; views of its mapping.
 
@@ -118,57 +115,7 @@ class _WithoutInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-@dataclass(frozen=True, slots=True)
-class _StoredTensor:
-    path: Path
-    entry: TensorEntry
-
-    @property
-    def num_bytes(self) -> int:
-        return self.entry.end - self.entry.begin
-
-
-def _stored_tensors(folder: ModelFolder) -> dict[str, _StoredTensor]:
-    """Check the headers of all weight files; return their tensors by name."""
-    stored: dict[str, _StoredTensor] = {}
-    for path in folder.weight_files:
-        for name, entry in read_safetensors_header(path).tensors.items():
-            if name in stored:
-                raise ModelError(
-                    f"tensor {shown(name)} is in {stored[name].path.name} and in {path.name}."
-                )
-            stored[name] = _StoredTensor(path, entry)
-    return stored
-
-
-def _check_tensors(
-    stored: Mapping[str, _StoredTensor], plan: CheckpointPlan, config: ModelConfig
-) -> None:
-    for name, shape in plan.shapes.items():
-        if name not in stored:
-            untied = " and tie_word_embeddings is false" if name == plan.head else ""
-            raise ModelError(f"tensor {name} is missing{untied}.")
-        entry = stored[name].entry
-        if entry.shape != shape:
-            raise ModelError(
-                f"tensor {name} has shape {list(entry.shape)}, expected {list(shape)}."
-            )
-        if entry.dtype not in _FLOAT_DTYPES:
-            raise ModelError(
-                f"tensor {name} is stored as {entry.dtype}; use the full-precision folder."
-            )
-    for name in stored:
-        if name not in plan.shapes and not _is_ignorable(name, plan, config):
-            raise ModelError(f"tensor {shown(name)} is unexpected.")
-
-
-def _is_ignorable(name: str, plan: CheckpointPlan, config: ModelConfig) -> bool:
-    if name in (plan.head, "lm_head.weight"):
-        return config.tie_word_embeddings  # the embedding is the head, whatever the file repeats
-    return config.family.ignorable.fullmatch(name) is not None
-
-
-def _check_repeated_head(stored: Mapping[str, _StoredTensor], plan: CheckpointPlan) -> None:
+def _check_repeated_head(stored: Mapping[str, StoredTensor], plan: CheckpointPlan) -> None:
     """Raise ModelError where a tied model's file has a head that is not its embedding.
 
     Some libraries compute with that head and some with the embedding; the words would differ.
@@ -187,7 +134,7 @@ def _check_repeated_head(stored: Mapping[str, _StoredTensor], plan: CheckpointPl
 
 
 def _are_equal(
-    first: str, stored_first: _StoredTensor, second: str, stored_second: _StoredTensor
+    first: str, stored_first: StoredTensor, second: str, stored_second: StoredTensor
 ) -> bool:
     """Compare two stored matrices of one shape, some rows at a time."""
     num_rows, num_columns = stored_first.entry.shape

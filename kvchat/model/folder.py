@@ -32,7 +32,8 @@ MATHS_VERSION = 1
 """Goes up when a change of our arithmetic makes stored keys and values stale."""
 
 _SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
+"""Names the shards of a large model."""
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZER_FILES = (
     "tokenizer.model",
@@ -241,7 +242,9 @@ def _check_file(folder: Path, name: str) -> Path:
     if not path.is_file():
         raise ModelError(f"{name} is not a regular file.")
     if path.stat().st_size < 1024 and read_regular(path, 1024).startswith(_LFS_POINTER):
-        raise ModelError(f"{name} is a Git LFS pointer, not the weights; run git lfs pull.")
+        raise ModelError(
+            f"{name} is a Git LFS pointer in place of the file; run git lfs pull in that folder."
+        )
     return path
 
 
@@ -252,7 +255,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """
     if os.path.lexists(folder / _SINGLE):
         return (_check_file(folder, _SINGLE),)
-    if not os.path.lexists(folder / _INDEX):
+    if not os.path.lexists(folder / INDEX):
         pickles = sorted(
             entry.name for entry in folder.iterdir() if entry.name.endswith(_PICKLE_SUFFIXES)
         )
@@ -268,23 +271,28 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
                 "file was made of."
             )
         raise ModelError(f"{_SINGLE} is missing.")
-    weight_map = shards_by_tensor(read_object(folder, _INDEX, MAX_INDEX_BYTES))
-    return tuple(_shard(folder, name) for name in sorted(set(weight_map.values())))
+    names = set(index_of_shards(folder).values())
+    return tuple(_shard(folder, name) for name in sorted(names))
+
+
+def index_of_shards(folder: Path) -> dict[str, str]:
+    """Return which file the index of a folder names for each tensor; raises ModelError."""
+    return shards_by_tensor(read_object(folder, INDEX, MAX_INDEX_BYTES))
 
 
 def shards_by_tensor(index: Mapping[str, JsonValue]) -> dict[str, str]:
     """Return which file an index of shards names for each tensor; raises ModelError."""
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ModelError(f"{_INDEX} is damaged: it has no weight_map.")
+        raise ModelError(f"{INDEX} is damaged: it has no weight_map.")
     found: dict[str, str] = {}
     for tensor, name in weight_map.items():
         if not isinstance(name, str):
-            raise ModelError(f"{_INDEX} is damaged: the shard name {shown(name)} is not text.")
+            raise ModelError(f"{INDEX} is damaged: the shard name {shown(name)} is not text.")
         found[tensor] = name
     num_shards = len(set(found.values()))
     if num_shards > MAX_SHARDS:
-        raise ModelError(f"{_INDEX} names {num_shards} shards, at most {MAX_SHARDS} are read.")
+        raise ModelError(f"{INDEX} names {num_shards} shards, at most {MAX_SHARDS} are read.")
     for name in found.values():
         _check_shard_name(name)
     return found

@@ -7,6 +7,7 @@ character, which no template can split or change, and is spelled out again as or
 Knows nothing of templates, messages or files other than through TokenizerFiles.
 """
 
+import codecs
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -140,6 +141,7 @@ class Tokenizer:
         JsonModel.check_library(folder)
         try:
             raw = read_regular(folder / "tokenizer.json", MAX_TOKENIZER_JSON_BYTES)
+            raw = raw.removeprefix(codecs.BOM_UTF8)  # the library that reads it next knows none
             document = TokenizerJson.parse(raw, folder)
         except UntrustedFile as error:
             raise model_error(folder, error.sentence) from error

@@ -113,7 +113,7 @@ def read_template(folder: Path, config: Mapping[str, JsonValue]) -> tuple[str | 
     """Return (template, None), (None, why it cannot be used), or (None, None) without one."""
     try:
         raw = read_regular(folder / "chat_template.jinja", MAX_TEMPLATE_BYTES)
-        return raw.decode("utf-8"), None
+        return raw.decode("utf-8-sig"), None
     except FileMissing:
         pass
     except UntrustedFile as error:

@@ -16,6 +16,7 @@ from kvchat.kv.spec import KVCacheSpec
 from kvchat.model.checkpoint import load_transformer
 from kvchat.model.families import FAMILIES
 from kvchat.model.folder import ModelFolder
+from kvchat.model.parameter_shapes import parameter_shapes
 from tests.model.parity_kit import (
     TOLERANCE,
     Case,
@@ -173,6 +174,13 @@ def case(request: pytest.FixtureRequest, case_of: Callable[[str], Case]) -> Case
 def test_every_family_is_compared() -> None:
     nested = {"gemma3"}  # is in test_nested_gemma3.py
     assert {model_type for model_type, _ in VARIANTS.values()} | nested == set(FAMILIES)
+
+
+def test_shapes_without_torch_are_those_of_the_model(case: Case) -> None:
+    model = case.model
+    expected = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    expected.pop("lm_head.weight" if model.config.tie_word_embeddings else "", None)
+    assert parameter_shapes(model.config) == expected
 
 
 def test_a_whole_prompt_gives_the_oracles_logits(case: Case) -> None:

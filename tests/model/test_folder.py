@@ -71,7 +71,7 @@ DAMAGES: dict[str, tuple[Callable[["TinyFolder"], object], str]] = {
     ),
     "weights LFS": (
         lambda t: t.write("model.safetensors", LFS_POINTER),
-        "model.safetensors is a Git LFS pointer, not the weights; run git lfs pull.",
+        "model.safetensors is a Git LFS pointer in place of the file; run git lfs pull in that",
     ),
     "weights pipe": (lambda t: pipe(t, "model.safetensors"), "is not a regular file."),
     "weights directory": (make_directory, "model.safetensors is not a regular file."),
@@ -177,6 +177,19 @@ def test_a_good_folder_opens(tiny: "TinyFolder") -> None:
     assert folder.weight_files == (tiny.path / "model.safetensors",)
     assert folder.generation == GenerationDefaults(stop_token_ids=(2,))
     assert folder.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])
+def test_a_byte_order_mark_is_passed_over(tiny: "TinyFolder", name: str) -> None:
+    path = tiny.path / name
+    content = path.read_bytes() if path.exists() else b'{"eos_token_id": [2, 3]}'
+    path.write_bytes(content)
+    before = ModelFolder.open(tiny.path)
+    digest = before.digest("float32")
+    path.write_bytes(b"\xef\xbb\xbf" + content)
+
+    assert ModelFolder.open(tiny.path) == before
+    assert ModelFolder.open(tiny.path).digest("float32") == digest
 
 
 def test_shards_are_those_of_the_index(tiny: "TinyFolder") -> None:
