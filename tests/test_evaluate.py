@@ -47,6 +47,17 @@ def test_a_window_larger_than_the_text_changes_nothing(
     assert whole["perplexity"] == windowed["perplexity"]
 
 
+def test_rounded_weights_read_a_little_differently(
+    tiny_model: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--model", tiny_model, "--text", text, "--tokens", 300, "--threads", 1)
+    whole = report(capsys, *common)
+    rounded = report(capsys, *common, "--weights", "int8")
+    assert (whole["weights"], rounded["weights"]) == ("fp32", "int8")
+    assert rounded["perplexity"] != whole["perplexity"]
+    assert rounded["perplexity"] == pytest.approx(whole["perplexity"], rel=0.1)
+
+
 def test_a_text_longer_than_the_context_needs_a_window(
     tiny_model: Path, text: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kvchat.evaluation.answer import Answer, words_of
-from kvchat.evaluation.numbers import NEGATION, false_equation, numbers_of, stated_result
+from kvchat.evaluation.numbers import false_equation, is_denied, numbers_of, stated_result
 
 MAX_REPETITION = 0.2
 """Above this share of repeated runs of four words an answer goes round in circles."""
@@ -59,7 +59,7 @@ def says(text: str, phrase: str) -> bool:
 
 def _affirmed(text: str, phrase: str) -> Iterator[re.Match[str]]:
     for match in _pattern(phrase).finditer(text):
-        if not NEGATION.search(text[: match.start()]):
+        if not is_denied(text, match.start()):
             yield match
 
 

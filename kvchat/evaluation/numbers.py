@@ -21,12 +21,18 @@ _NUMBER = re.compile(
     rf"|\b(?P<small>{'|'.join(_SMALL)})\b",
     re.IGNORECASE,
 )
-NEGATION = re.compile(
+_NEGATION = re.compile(
     r"(?:(?<!why )\bnot|\bnever|n't|\bno longer|\bno)"
     r"(?:\s+(?:a|an|the|in|be|called|made of|equal to))?\s+$",
     re.IGNORECASE,
 )
 """What stands right before a word that is denied."""
+_DENIAL_CHARACTERS = 40
+
+
+def is_denied(text: str, start: int) -> bool:
+    """Whether the word of a text that begins at `start` is denied, as in "not 7"."""
+    return bool(_NEGATION.search(text, max(0, start - _DENIAL_CHARACTERS), start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def numbers_of(text: str) -> list[StatedNumber]:
                 value,
                 match.start(),
                 match.end(),
-                bool(NEGATION.search(text[: match.start()])),
+                is_denied(text, match.start()),
                 match["digits"] is None,
             )
         )
