@@ -2,9 +2,9 @@
 
 What is in the folder already is not measured again, so a run that was broken off goes on where it
 was. Without `--full` it takes the 125M shape and the model that comes with kvchat, and less than
-ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, an hour, 15 GB of
-disk and 12 of memory. The last line is one JSON object with what all of them found; `kvchat bench
-report FOLDER` makes a page of it.
+ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, two hours, 15 GB
+of disk and 12 of memory; with `--models` its weights are kept for another start. The last line is
+one JSON object with what all of them found; `kvchat bench report FOLDER` makes a page of it.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Part:
     arguments: tuple[str, ...]
 
 
-def parts(*, shape: str, is_full: bool, rounds: int) -> list[Part]:
+def parts(*, shape: str, is_full: bool, rounds: int, large: str = "1b") -> list[Part]:
     """Return what is measured, in order; benchmarks that are not there are left out."""
     turns = ("--rounds", str(rounds))
     models = ("--models", MODELS)
@@ -61,18 +62,20 @@ def parts(*, shape: str, is_full: bool, rounds: int) -> list[Part]:
             Part("ui", ("ui", "--tokens", "60", "--starts", "2", *turns)),
             Part("start", ("start", *turns)),
         ]
-        found += [
-            Part(
-                f"throughput-1b-{precision}",
-                ("throughput", "--shape", "1b", "--precision", precision, *turns, *models),
-            )
-            for precision in FILE_TYPES
-        ]
-        found += [
-            Part("sessions-1b", ("sessions", "--shape", "1b", *turns)),
-            Part("caches-compiled", ("caches", "--compile", *turns)),
-        ]
+        found.append(Part("caches-compiled", ("caches", "--compile", *turns)))
+        found += list(_large_parts(large, (*turns, *models)))
+        found.append(Part(f"sessions-{large}", ("sessions", "--shape", large, *turns)))
     return [part for part in found if part.arguments[0] in PROGRAMS]
+
+
+def _large_parts(shape: str, words: tuple[str, ...]) -> Iterator[Part]:
+    """Yield the race of a large shape: a file for each precision and number of threads."""
+    for threads, ending in (("1", ""), ("2", "-2-threads")):
+        for precision in FILE_TYPES:
+            race = ("throughput", "--shape", shape, "--precision", precision, "--threads", threads)
+            # At 16 bits torch and native each have all weights, which would be too many.
+            kernels = ("--kernel", "native") if precision == "bf16" else ()
+            yield Part(f"throughput-{shape}-{precision}{ending}", (*race, *kernels, *words))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,6 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="kvchat bench all", description=__doc__)
     parser.add_argument("--full", action="store_true", help="add the shape of 1.1 billion")
     parser.add_argument("--shape", default="125m", help="the shape of random weights")
+    parser.add_argument("--large", default="1b", metavar="SHAPE", help="what --full adds")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds of each")
     parser.add_argument("--only", metavar="LIST", help="parts by the beginnings of their names")
     parser.add_argument("--again", action="store_true", help="measure what has a file as well")
@@ -89,7 +93,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         raise InvalidArgument(f"--rounds is {options.rounds}, but it must be at least 1.")
-    chosen = parts(shape=options.shape, is_full=options.full, rounds=options.rounds)
+    chosen = parts(
+        shape=options.shape, is_full=options.full, rounds=options.rounds, large=options.large
+    )
     if options.only is not None:
         beginnings = tuple(options.only.split(","))
         chosen = [part for part in chosen if part.name.startswith(beginnings)]
@@ -106,13 +112,14 @@ def main(arguments: Sequence[str]) -> int:
                 continue
             begun = time.monotonic()
             try:
-                documents[part.name] = run_part(part, path, models)
+                documents[part.name] = run_part(part, path, models, is_quiet=options.json)
             except KVChatError as error:
                 failed.append(part.name)
                 print(f"{part.name}: {error.sentence}", file=sys.stderr, flush=True)
             if not options.json:
                 seconds = time.monotonic() - begun
-                print(f"{part.name:24} {seconds:6.0f} s", flush=True)
+                peak = _peak_bytes(documents.get(part.name)) / 2**30
+                print(f"{part.name:30} {seconds:6.0f} s  {peak:5.1f} GiB at most", flush=True)
     if not options.json:
         _tell_misses(documents, options)
     found = {
@@ -125,28 +132,49 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def run_part(part: Part, path: Path, models: Path) -> dict[str, object]:
+def run_part(part: Part, path: Path, models: Path, *, is_quiet: bool = True) -> dict[str, object]:
     """Run one benchmark in a process of its own, keep its object as a file, and return it.
 
-    Raises KVChatError when it fails or prints no object.
+    What it says of its progress is passed on, unless `is_quiet`. Raises KVChatError when it fails
+    or prints no object.
     """
     words = [str(models) if word == MODELS else word for word in part.arguments]
-    ended = subprocess.run(
-        [sys.executable, "-m", "kvchat", "bench", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONSAFEPATH": "1"},
-    )
-    lines = ended.stdout.splitlines()
-    if ended.returncode != 0 or not lines:
-        raise KVChatError(f"It failed: {ended.stderr.strip()[-400:]}")
+    said: deque[str] = deque(maxlen=20)
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+        subprocess.Popen(
+            [sys.executable, "-m", "kvchat", "bench", *words],
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONSAFEPATH": "1"},
+        ) as running,
+    ):
+        assert running.stderr is not None
+        for line in running.stderr:
+            said.append(line)
+            if not is_quiet:
+                print(f"  {part.name}: {line}", end="", file=sys.stderr, flush=True)
+        status = running.wait()
+        printed.seek(0)
+        lines = printed.read().splitlines()
+    if status < 0:
+        raise KVChatError(f"It was ended by signal {-status}, as where memory is short.")
+    if status != 0 or not lines:
+        raise KVChatError(f"It failed: {''.join(said).strip()[-400:]}")
     try:
         document = json.loads(lines[-1])
     except ValueError as error:
         raise KVChatError("It printed no JSON object as its last line.") from error
     write_document(path, lines[-1])
     return dict(document)
+
+
+def _peak_bytes(document: object) -> int:
+    """Return the most memory that a benchmark said it had; 0 where it said nothing."""
+    machine = document.get("machine") if isinstance(document, dict) else None
+    return int(machine.get("peak_bytes", 0)) if isinstance(machine, dict) else 0
 
 
 def _tell_misses(documents: dict[str, object], options: argparse.Namespace) -> None:

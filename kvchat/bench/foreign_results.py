@@ -14,7 +14,7 @@ def as_result(name: str, document: Document) -> Document:
         return document
     figures = [figure.document() for figure in _figures(name, document)]
     tables = [dict(table) for table in _tables(document)]
-    return {**document, "title": name, "figures": figures, "tables": tables}
+    return {**document, "title": document.get("title", name), "figures": figures, "tables": tables}
 
 
 def _figures(name: str, document: Document) -> Iterator[Figure]:

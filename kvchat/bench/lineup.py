@@ -17,7 +17,7 @@ from kvchat.bench import llama_peer, transformers_peer
 from kvchat.bench.contestant import Contestant
 from kvchat.bench.gguf import write_gguf
 from kvchat.bench.own_engine import OwnEngine
-from kvchat.bench.random_model import SHAPES, write_random_model
+from kvchat.bench.random_model import SHAPES, check_room, write_random_model
 from kvchat.device import ROUNDED_WEIGHTS
 from kvchat.durable_files import temporary_name
 from kvchat.errors import InvalidArgument
@@ -60,6 +60,7 @@ def model_folder(directory: Path, shape: str) -> Path:
     folder = directory / shape
     if not folder.exists():
         directory.mkdir(parents=True, exist_ok=True)
+        check_room(directory, shape)
         unfinished = temporary_name(folder)
         write_random_model(unfinished, shape, bundled_model_dir())
         os.replace(unfinished, folder)
@@ -82,6 +83,9 @@ def open_lineup(
     dense = opened.load(dtype=torch.float32, device="cpu")
     assert isinstance(dense, Transformer)
     lineup = Lineup(precision, dense)
+    if with_peers:
+        # First, since it holds all weights twice while it loads.
+        _add_transformers(lineup, folder)
     for kernel in kernels:
         native = choose_kernels(kernel, _tell)
         if kernel == "native" and native is None:
@@ -89,7 +93,6 @@ def open_lineup(
             continue
         lineup.own.append(_own(opened, dense, precision, native, pool_tokens))
     if with_peers:
-        _add_transformers(lineup, folder)
         _add_llama(lineup, directory, shape)
     try:
         yield lineup

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kvchat.errors import InvalidArgument
 from kvchat.model.config import ModelConfig
 from kvchat.model.transformer import Transformer
 
@@ -63,6 +64,9 @@ with both word matrices; null has its 12 layers and next to no maths in them; ti
 benchmark out."""
 
 
+_ROOM_LEFT = 1 << 28
+
+
 def write_random_model(
     folder: Path, shape: str, tokenizer_folder: Path, dtype: torch.dtype = torch.float32
 ) -> int:
@@ -101,6 +105,24 @@ def write_random_model(
         mapped[at : at + len(values)] = values
         at += len(values)
     return model_size(shapes)
+
+
+def check_room(directory: Path, shape: str, dtype: torch.dtype = torch.float32) -> None:
+    """Raise InvalidArgument where a disk has no room for a shape's weights.
+
+    They are written through a mapping, which would end the program there.
+    """
+    document = SHAPES[shape]
+    width, depth = document["hidden_size"], document["num_hidden_layers"]
+    kv_size = document["num_key_value_heads"] * document["head_dim"]
+    of_layer = 2 * width * (width + kv_size) + 3 * width * document["intermediate_size"]
+    wanted = (depth * of_layer + 2 * width * document["vocab_size"]) * dtype.itemsize
+    free = shutil.disk_usage(directory).free
+    if free < wanted + _ROOM_LEFT:
+        raise InvalidArgument(
+            f"The weights of the shape {shape} take {wanted / 2**30:.1f} GiB, but the disk of"
+            f" {directory} has {free / 2**30:.1f} free; name another folder with --models."
+        )
 
 
 def model_size(shapes: dict[str, tuple[int, ...]]) -> int:

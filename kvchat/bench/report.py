@@ -20,10 +20,10 @@ Document = Mapping[str, object]
 INTRODUCTION = """\
 Measured by `kvchat bench all`, which anybody can run again, and written by `kvchat bench report`.
 Variants take turns in one process; what they compute is compared first. One thread is judged by
-the CPU time of the process, several by the clock, without samples during which the system took a
-processor away; where fewer than three are left it says "disturbed" and gives no ratio. Brackets
-have the least and the most. "Must" and "aim" are the targets; `÷` says how many times as fast the
-first is as the second.
+the CPU time of the process, several by the clock, without samples whose threads waited more than
+3 % of the time for a processor; where fewer than three are left it says "disturbed" and gives no
+ratio. Brackets have the least and the most. "Must" and "aim" are the targets; `÷` says how many
+times as fast the first is as the second.
 
 To have the peers beside kvchat: `pip install transformers llama-cpp-python`. llama.cpp is compiled
 for the processor then, which takes minutes; without them their columns are missing."""
@@ -59,7 +59,7 @@ def page_lines(documents: Mapping[str, Document], plots: Mapping[str, str]) -> I
     yield from ["# Benchmarks", "", *INTRODUCTION.splitlines(), ""]
     yield from ["## The machine", ""]
     yield from _table(
-        ["", "processor", "cores", "load", "torch", "Python", "date", "seconds"],
+        ["", "processor", "cores", "load", "memory", "torch", "Python", "date", "seconds"],
         [_machine_row(name, document) for name, document in documents.items()],
     )
     lost = [
@@ -109,12 +109,12 @@ def _figure_cells(figure: Mapping[str, object]) -> list[str]:
 def _machine_row(name: str, document: Document) -> list[str]:
     machine = document["machine"]
     assert isinstance(machine, dict)
+    peak = machine.get("peak_bytes")
     return [
         name,
-        *(
-            str(machine.get(key, ""))
-            for key in ("processor", "num_cpus", "load", "torch", "python")
-        ),
+        *(str(machine.get(key, "")) for key in ("processor", "num_cpus", "load")),
+        f"{peak / 2**30:.1f} GiB" if isinstance(peak, int) and peak else "",
+        *(str(machine.get(key, "")) for key in ("torch", "python")),
         str(document.get("date", "")),
         str(document.get("seconds", "")),
     ]

@@ -1,36 +1,77 @@
 """Samples: what one call cost, and how calls of several contestants are taken in turns.
 
 One thread is judged by the CPU time of the process, which neighbours on the machine hardly change.
-More threads wait for each other, so they are judged by the clock on the wall, and a sample during
-which the system took a processor away (an involuntary context switch) is not clean.
+More threads wait for each other, so they are judged by the clock on the wall, and a sample is clean
+if their threads, while they could have run, hardly waited for a processor. Linux counts that for
+every thread to the nanosecond; elsewhere no processor may have been taken away at all (involuntary
+context switches), which on a machine with as many processors as threads hardly ever happens.
 """
 
+import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 MIN_CLEAN = 3
 """With fewer clean samples there is no ratio."""
+MOST_WAITED = 0.03
+"""The part of its threads' time for which a clean sample may have waited for a processor."""
+_TASKS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds of one call, by the wall and of the processors, and how often it was interrupted."""
+    """What one call cost.
+
+    wall_seconds    by the clock
+    cpu_seconds     of the processors
+    num_switches    how often the system took a processor away
+    waited_seconds  for which threads could have run and had no processor; None: not known
+    """
 
     wall_seconds: float
     cpu_seconds: float
     num_switches: int
+    waited_seconds: float | None = None
+
+    def is_clean(self, num_threads: int) -> bool:
+        """Say whether it tells the time of so many threads that had a processor each."""
+        if self.waited_seconds is None:
+            return self.num_switches == 0
+        return self.waited_seconds <= MOST_WAITED * num_threads * self.wall_seconds
 
 
 def taken(call: Callable[[], object]) -> Sample:
     """Call something and return what it cost."""
+    before = _waited_by_thread()
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     wall, cpu = perf_counter(), process_time()
     call()
     cpu, wall = process_time() - cpu, perf_counter() - wall
-    return Sample(wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches)
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
+    return Sample(wall, cpu, switches, _waited_since(before))
+
+
+def _waited_by_thread() -> dict[str, int] | None:
+    """Return the nanoseconds that each thread of the process waited for a processor, if told."""
+    found = {}
+    try:
+        for task in os.listdir(_TASKS):
+            found[task] = int((_TASKS / task / "schedstat").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        # Another system, or one that does not count this.
+        return None
+    return found
+
+
+def _waited_since(before: dict[str, int] | None) -> float | None:
+    now = _waited_by_thread()
+    if before is None or now is None:
+        return None
+    return sum(waited - before.get(task, 0) for task, waited in now.items()) / 1e9
 
 
 @dataclass(slots=True)
@@ -45,7 +86,7 @@ class Samples:
         """What is judged: CPU seconds on one thread, else wall seconds of the clean samples."""
         if self.num_threads == 1:
             return [each.cpu_seconds for each in self.all]
-        return [each.wall_seconds for each in self.all if not each.num_switches]
+        return [each.wall_seconds for each in self.all if each.is_clean(self.num_threads)]
 
     @property
     def is_enough(self) -> bool:
@@ -93,7 +134,7 @@ def in_turns(
     num_threads: int,
     num_rounds: int,
     num_warm: int = 1,
-    max_extra: int = 3,
+    max_extra: int = 6,
 ) -> dict[str, Samples]:
     """Let contestants take turns, in reversed order every other round; return their samples.
 

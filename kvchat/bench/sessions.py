@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,26 +81,29 @@ def main(arguments: Sequence[str]) -> int:
 def _random_model(folder: Path, options: argparse.Namespace) -> Path:
     import torch
 
-    from kvchat.bench.random_model import SHAPES, write_random_model
+    from kvchat.bench.random_model import SHAPES, check_room, write_random_model
     from kvchat.paths import bundled_model_dir
 
     if options.shape not in SHAPES:
         shapes = ", ".join([BUNDLED, *SHAPES])
         raise InvalidArgument(f"--shape is {options.shape!r}, but it must be one of: {shapes}.")
     dtype = torch.bfloat16 if options.weights == "bf16" else torch.float32
+    check_room(folder.parent, options.shape, dtype)
     num_parameters = write_random_model(folder, options.shape, bundled_model_dir(), dtype)
-    print(f"random weights, {num_parameters / 1e6:.0f} million of them")
+    print(f"random weights, {num_parameters / 1e6:.0f} million of them", flush=True)
     return folder
 
 
 def _run(directory: Path, options: argparse.Namespace) -> int:
-    first = directory / "first"
+    begun, first = perf_counter(), directory / "first"
     saved = _speak(first, options)
     restored: list[Start] = []
     computed: list[Start] = []
     for number in range(options.rounds):
         restored.append(_start(_copy(first, directory / f"with {number}", True), options))
         computed.append(_start(_copy(first, directory / f"without {number}", False), options))
+        told = f"{restored[-1].seconds:.2f} s restored, {computed[-1].seconds:.2f} s computed"
+        print(f"round {number + 1}: {told}", file=sys.stderr, flush=True)
         if restored[-1].answer != computed[-1].answer:
             print(f"the answers differ: {restored[-1].answer!r}, {computed[-1].answer!r}")
             print(json.dumps({"bench": "sessions", "equal_answers": False}))
@@ -121,6 +125,9 @@ def _run(directory: Path, options: argparse.Namespace) -> int:
     print("the answers are equal\n")
     document = {
         "bench": "sessions",
+        "title": f"a restart with saved keys and values, {options.shape}",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "seconds": round(perf_counter() - begun, 1),
         "shape": options.shape,
         "num_tokens": saved.num_tokens,
         "num_files": saved.num_files,

@@ -4,7 +4,7 @@ A model of a known shape with random weights says tokens greedily in 1, 8 and 16
 a prompt of 512. At each precision kvchat's whole engine, transformers and llama.cpp compute the
 same weights in one process, in turns; logits and greedy choices are compared first, and a mismatch
 is a failure. One thread is judged by tokens per CPU-second; two by tokens per second, without the
-samples during which the system took a processor away. The last line is one JSON object.
+samples whose threads had to wait for a processor. The last line is one JSON object.
 """
 
 import argparse
@@ -271,6 +271,12 @@ def _tell_cells(result: Result, cells: Sequence[Cell]) -> None:
         for cell in chosen:
             row = rows.setdefault((cell.precision, cell.contestant), [])
             row.append(_shown(cell))
+        if num_threads > 1:
+            num_all = sum(len(cell.samples.all) for cell in chosen)
+            num_clean = sum(len(cell.samples.seconds) for cell in chosen)
+            result.notes.append(
+                f"{_threads(num_threads)}: {num_clean} of {num_all} samples are clean."
+            )
         unit = "CPU-second" if num_threads == 1 else "second"
         result.tables.append(
             Table(

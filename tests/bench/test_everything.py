@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from kvchat.bench import everything, report
-from kvchat.bench.everything import MODELS, Part, main, parts
+from kvchat.bench.everything import MODELS, Part, main, parts, run_part
 from kvchat.bench.programs import PROGRAMS
 from kvchat.bench.result import read_document
-from kvchat.errors import InvalidArgument
+from kvchat.errors import InvalidArgument, KVChatError
 
 QUICK = Part(
     "overhead",
@@ -45,6 +45,7 @@ def test_a_part_that_fails_is_told_and_the_others_are_kept(
     assert found["parts"]["overhead"] == read_document(folder / "overhead.json")
     # Once more: what has a file is not measured again.
     monkeypatch.setattr(everything, "parts", lambda **_: [QUICK])
+    assert written.out.startswith("broken ") and " GiB at most" in written.out
     monkeypatch.setattr(everything, "run_part", None)
     assert main([*arguments, "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
@@ -57,6 +58,39 @@ def test_every_part_is_a_benchmark_there_is_and_has_a_file_of_its_own(is_full: b
     assert len({part.name for part in found}) == len(found)
     assert {part.arguments[0] for part in found} <= PROGRAMS.keys()
     assert any("1b" in part.arguments for part in found) == is_full
+    assert any("--compile" in part.arguments for part in found) == is_full
+
+
+def test_the_large_shape_has_a_file_for_each_precision_and_number_of_threads() -> None:
+    found = parts(shape="125m", is_full=True, rounds=3, large="tiny")
+    large = [part for part in found if part.arguments[1:3] == ("--shape", "tiny")]
+    assert len(large) == 9 and large[-1].arguments[0] == "sessions"
+    assert {part.arguments[part.arguments.index("--threads") + 1] for part in large[:-1]} == {
+        "1", "2",
+    }  # fmt: skip
+
+
+def test_progress_is_passed_on_while_a_part_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--rounds", "1", "--tokens", "200", "--threads", "1", "--shape", "tiny")
+    document = run_part(
+        Part("s", ("sessions", *words)), tmp_path / "s.json", tmp_path, is_quiet=False
+    )
+    assert document == read_document(tmp_path / "s.json") and document["shape"] == "tiny"
+    assert "  s: round 1: " in capsys.readouterr().err
+
+
+def test_a_part_that_is_killed_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\nkill -9 $$\n")
+    dying.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(dying))
+    with pytest.raises(KVChatError, match="ended by signal 9"):
+        run_part(QUICK, tmp_path / "x.json", tmp_path)
+    assert not (tmp_path / "x.json").exists()
 
 
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--only", "nothing"]])

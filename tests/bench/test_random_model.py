@@ -1,11 +1,13 @@
 """A folder with random weights loads like any other, and says only what the tokenizer knows."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from kvchat.bench.random_model import SHAPES, model_size, write_random_model
+from kvchat.bench.random_model import SHAPES, check_room, model_size, write_random_model
+from kvchat.errors import InvalidArgument
 from kvchat.model.checkpoint import load_transformer
 from kvchat.model.config import ModelConfig
 from kvchat.model.folder import ModelFolder
@@ -41,3 +43,15 @@ def test_the_large_shape_has_a_billion_parameters() -> None:
         model = Transformer(config)
     sizes = {name: tuple(each.shape) for name, each in model.named_parameters()}
     assert 1.09e9 < model_size(sizes) < 1.11e9
+
+
+def test_weights_a_disk_has_no_room_for_are_refused_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 5 << 30
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=free))
+    check_room(tmp_path, "1b")
+    free = 4 << 30
+    with pytest.raises(InvalidArgument, match=r"take 4\.1 GiB, but .* has 4\.0 free"):
+        check_room(tmp_path, "1b")
+    check_room(tmp_path, "1b", torch.bfloat16)

@@ -1,11 +1,14 @@
 """Samples are taken in turns, and judged by CPU time or by undisturbed wall time."""
 
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from kvchat.bench import samples
-from kvchat.bench.samples import Sample, Samples, Turn, in_turns, ratio, taken
+from kvchat.bench.busy_core import BusyCore
+from kvchat.bench.samples import MOST_WAITED, Sample, Samples, Turn, in_turns, ratio, taken
 
 
 def test_a_call_is_timed_by_the_wall_and_by_the_processor() -> None:
@@ -25,6 +28,34 @@ def test_samples_with_an_interruption_do_not_count_for_two_threads() -> None:
     found = Samples(2, [*clean, Sample(50.0, 9.0, 1), Sample(60.0, 9.0, 2)])
     assert found.is_enough and found.median_seconds == 2.0
     assert found.document()["num_samples"] == 5 and found.document()["num_clean"] == 3
+
+
+def test_samples_whose_threads_waited_for_a_processor_do_not_count_for_two_threads() -> None:
+    short = [Sample(seconds, 9.0, 7, 0.05 * seconds) for seconds in (1.0, 2.0, 3.0)]
+    found = Samples(2, [*short, Sample(0.5, 9.0, 0, 0.04), Sample(50.0, 9.0, 7, 4.0)])
+    assert found.seconds == [1.0, 2.0, 3.0]
+    assert found.document()["num_clean"] == 3
+    assert Samples(1, [Sample(1.0, 0.5, 7, 1.0)]).seconds == [0.5]
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux counts what is read")
+def test_a_thread_that_must_share_its_processor_is_seen_to_wait() -> None:
+    allowed = os.sched_getaffinity(0)
+    with BusyCore() as busy:
+        os.sched_setaffinity(0, {busy.processor})
+        try:
+            # As long as it takes until the other process had its turn.
+            rounds = (taken(lambda: sum(range(3_000_000))) for _ in range(1000))
+            found = next(each for each in rounds if not each.is_clean(1))
+        finally:
+            os.sched_setaffinity(0, allowed)
+    assert found.waited_seconds is not None
+    assert found.waited_seconds > MOST_WAITED * found.wall_seconds
+
+
+def test_where_waiting_is_not_counted_a_sample_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "_TASKS", Path("/nowhere"))
+    assert taken(lambda: None).waited_seconds is None
 
 
 def test_there_is_no_ratio_of_fewer_than_three_clean_samples() -> None:
