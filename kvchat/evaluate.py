@@ -11,6 +11,7 @@ values can be compared with the whole in float.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,10 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     try:
         document = _talk(options) if options.text is None else _read(options)
+        print(json.dumps(document), flush=True)
+    except BrokenPipeError:
+        # Files are written before anything is printed. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KVChatError as error:
         print(error.sentence, file=sys.stderr)
         return error.exit_status
-    print(json.dumps(document))
     return 0
 
 
@@ -146,23 +150,24 @@ def _talk(options: argparse.Namespace) -> dict[str, object]:
             trials.append(Trial(choice, Scores.of(prompts, chats)))
         name = runtime.status().model_name
     if len(trials) > 1:
-        print("\n".join(trial_lines(trials)))
         best = min(trials, key=lambda trial: trial.rank)
         document = {"best": best.to_dict(), "trials": [trial.to_dict() for trial in trials]}
+        page = list(trial_lines(trials))
     else:
         sampling = advised.with_values(choices[0]).to_dict()
         bits = _held_out(options) if options.corpus else {}
         report = Report(name, sampling, prompts, chats, trials[0].scores, bits, known)
+        page = list(report.lines())
         if options.markdown is not None:
-            _write(options.markdown, report.lines())
+            _write(options.markdown, page)
         if options.transcripts is not None:
             _write(options.transcripts, transcript_lines(prompts, chats))
         if options.card is not None:
-            write_into_card(options.card, report.lines())
-        print("\n".join(report.lines()))
+            write_into_card(options.card, page)
         document = report.to_dict()
     if options.json is not None:
         _write(options.json, [json.dumps(document, indent=1)])
+    print("\n".join(page))
     return document
 
 

@@ -1,6 +1,9 @@
 """python -m kvchat.evaluate: chats as a user would, and reads a text the way the app would."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from kvchat.evaluation.model_card import BEGIN, END
 from kvchat.evaluation.prompt_list import PromptList
 from kvchat.evaluation.text_reading import CHUNK_TOKENS, STRETCH_TOKENS
 from kvchat.text.tokenizer import Tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
@@ -74,6 +79,18 @@ def test_a_folder_that_is_no_model_is_refused_in_one_sentence(
         said = capsys.readouterr()
         assert status not in (0, 1) and said.out == ""
         assert said.err.count("\n") == 1 and "none" in said.err
+
+
+def test_a_reader_who_goes_away_is_no_error(tiny_model: Path, text: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "kvchat.evaluate", "--model", str(tiny_model)]
+    command += ["--text", str(text), "--tokens", "100", "--threads", "1"]
+    ended = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.fixture
