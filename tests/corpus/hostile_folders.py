@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
-LFS = "is a Git LFS pointer, not the weights; run git lfs pull."
+LFS = "is a Git LFS pointer in place of the file; run git lfs pull in that folder."
 
 
 def shapes() -> dict[str, list[int]]:
