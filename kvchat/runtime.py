@@ -171,6 +171,8 @@ class ChatRuntime(Archive):
         """What its sessions share; no part of the public interface."""
         for row in rows:
             self.host.add(row)
+        # Before any prompt, which waits for the same tokenizer.
+        self._prompts.submit(lambda: self._engine.call(self._limit_choices))
         self.host.prove_all_imported()
         self._engine.start()
 
@@ -384,7 +386,14 @@ class ChatRuntime(Archive):
         if chosen.kernel == "native":
             self._status = replace(self._status, notice="")
         engine.scheduler.focus = self._focus
+        self._limit_choices(engine)  # one that comes later than the tokenizer
         return engine
+
+    def _limit_choices(self, engine: "Engine") -> None:
+        """Let the engine choose only ids that the tokenizer has."""
+        num_ids = self._prompts.num_token_ids
+        if num_ids is not None:
+            engine.limit_choices(num_ids)
 
     def _note_choice(self, sentence: str) -> None:
         log.warning("%s", sentence)

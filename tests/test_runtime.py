@@ -1,6 +1,8 @@
 """ChatRuntime: starting, restarting, crashing, ending."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,8 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from kvchat.errors import DataDirInUse, EngineStopped, InvalidArgument, ModelError
+from kvchat import errors
+from kvchat.errors import DataDirInUse, EngineStopped, InvalidArgument, ModelError, ReplyFailed
 from kvchat.kv.spec import KV_DTYPES
 from kvchat.native.build_folder import BuildFolder
 from kvchat.runtime import ChatRuntime
@@ -294,3 +299,56 @@ def test_kernels_change_no_word_of_rounded_weights(
             assert status.kernel == ("native" if kernel == "auto" else "torch")
             assert status.loaded_part == 1.0
     assert answers["torch"] == answers["auto"]
+
+
+def end_engine(runtime: ChatRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine end in the middle of a step."""
+
+    def die(point: str) -> None:
+        if point == "runner.run":
+            raise SystemExit
+
+    monkeypatch.setattr(errors, "fault_hook", die)
+    with pytest.raises(ReplyFailed):
+        runtime.new_session().send("two", GREEDY).wait(60)
+    runtime._engine._thread.join(60)
+    monkeypatch.setattr(errors, "fault_hook", None)
+
+
+@pytest.fixture
+def padded_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The tiny model with 40 rows more than its tokenizer has ids, all of them very likely."""
+    folder = tmp_path / "padded"
+    shutil.copytree(tiny_model, folder)
+    document = json.loads((folder / "config.json").read_text())
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.embed_tokens.weight" if document["tie_word_embeddings"] else "lm_head.weight"
+    for each in {name, "model.embed_tokens.weight"}:
+        rows = tensors[each]
+        tensors[each] = torch.cat((rows, 50 * rows[:20], -50 * rows[:20]))
+    document["vocab_size"] += 40
+    (folder / "config.json").write_text(json.dumps(document))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("temperature", [0.0, 5.0])
+def test_ids_that_the_tokenizer_does_not_have_are_never_chosen(
+    padded_model: Path, tmp_path: Path, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = SamplingParams(temperature=temperature, max_tokens=12, seed=3)
+    with open_runtime(padded_model, tmp_path / "data") as runtime:
+        chat = runtime.new_session()
+        limit = runtime.host.num_token_ids
+        for number in range(2):
+            reply = chat.send("one", sampling)
+            reply.wait(60)
+            ids = runtime.host.known(reply.message_id).token_ids  # type: ignore[union-attr]
+            assert ids and max(ids) < limit
+            if not number:  # what is built later knows the limit as well
+                end_engine(runtime, monkeypatch)
+                runtime.restart()
+        with pytest.raises(InvalidArgument, match="The model has no token"):
+            chat.regenerate(token=limit)
+
+    assert limit == json.loads((padded_model / "config.json").read_text())["vocab_size"] - 40

@@ -89,6 +89,11 @@ class Engine:
         self._room.residency = residency
         self._rotation_fit.residency = residency
 
+    def limit_choices(self, num_ids: int) -> None:
+        """Choose no id from `num_ids` on: models have rows for more than their tokenizer has."""
+        assert num_ids > 0, num_ids
+        self._forward_pass.num_choices = min(num_ids, self.vocab_size)
+
     @property
     def num_steps(self) -> int:
         """Steps that were committed."""

@@ -60,6 +60,8 @@ class ForwardPass:
         self._room = room
         self._scheduler = scheduler
         self._vocab_size = vocab_size
+        self.num_choices = vocab_size
+        """Ids below this may be chosen; the model has rows for others that nobody trained."""
         self._on_token = on_token
         self._on_failed = on_failed
         self._clock = clock
@@ -78,7 +80,7 @@ class ForwardPass:
             new = [self._new_tokens(row) for row in rows]
             logits = self._runner.run(new, reserved.positions, self._cache)[:, : self._vocab_size]
             is_finite = rows_are_finite(logits)
-            tokens = self._sample(rows, logits, is_finite)
+            tokens = self._sample(rows, only_choices(logits, self.num_choices), is_finite)
         except StepStopped:
             reserved.rollback()
             return
@@ -262,3 +264,15 @@ def sentence_of(error: Exception) -> str:
 def code_of(error: Exception) -> str | None:
     """Return the stable code of an error that users can act on, None for any other."""
     return error.code if isinstance(error, KVChatError) else None
+
+
+def only_choices(logits: Tensor, num_choices: int) -> Tensor:
+    """Return logits [R, vocab_size] that are -inf from `num_choices` on: none of these is chosen.
+
+    The width stays, since a prompt may hold such ids, and penalties look at them.
+    """
+    if num_choices >= logits.shape[1]:
+        return logits
+    allowed = logits.clone()  # what the model returned may be its own memory
+    allowed[:, num_choices:] = float("-inf")
+    return allowed

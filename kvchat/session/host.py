@@ -184,6 +184,11 @@ class SessionHost(SessionBlocks):
         """Return the node of a message, if anybody has it."""
         return self._nodes.get(message_id)
 
+    @property
+    def num_token_ids(self) -> int:
+        """Ids that model and tokenizer both have: those that can be said."""
+        return min(self.vocab_size, self._prompts.voice().writer.tokenizer.vocab_size)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of generated token ids."""
         return self._prompts.voice().writer.tokenizer.decode(token_ids)

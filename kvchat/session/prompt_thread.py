@@ -57,6 +57,14 @@ class PromptThread:
         """Return the voice; waits until it is loaded, and raises what loading raised."""
         return self._voice.result()
 
+    @property
+    def num_token_ids(self) -> int | None:
+        """How many ids the tokenizer has; None before it is loaded, or where it cannot be."""
+        is_loaded = self._voice.done() and not self._voice.cancelled()
+        if not is_loaded or self._voice.exception() is not None:
+            return None
+        return self.voice().writer.tokenizer.vocab_size
+
     def num_fixed_tokens(self, system: str | None) -> int | None:
         """Return how many tokens every prompt with this system text begins with, if known yet."""
         return self._fixed.get(system)

@@ -166,7 +166,7 @@ class Talking(Conversation):
         limit = 0 if source is None else len(source.token_ids)
         if not 0 <= num_tokens <= limit:
             raise InvalidArgument(f"keep_tokens is {num_tokens}, but the reply has {limit} tokens.")
-        if token is not None and not 0 <= token < self._host.vocab_size:
+        if token is not None and not 0 <= token < self._host.num_token_ids:
             raise InvalidArgument(f"The model has no token {token}.")
         if not num_tokens and token is None:
             return None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kvchat.engine.forward_pass import rows_are_finite
+from kvchat.engine.forward_pass import only_choices, rows_are_finite
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
@@ -23,3 +23,12 @@ def test_infinities_that_cancel_each_other_are_found() -> None:
 def test_a_sum_that_overflows_is_no_reason_to_end_a_reply(dtype: torch.dtype) -> None:
     logits = torch.full((2, 300), torch.finfo(dtype).max, dtype=dtype)
     assert rows_are_finite(logits) == [True, True]
+
+
+def test_ids_that_are_no_choice_are_never_likely_and_nothing_else_changes() -> None:
+    logits = torch.randn(3, 12)
+    before = logits.clone()
+    allowed = only_choices(logits, 10)
+    assert torch.equal(allowed[:, :10], before[:, :10]) and torch.equal(logits, before)
+    assert bool((allowed[:, 10:] == float("-inf")).all())
+    assert only_choices(logits, 12) is logits and only_choices(logits, 20) is logits
