@@ -4,7 +4,7 @@ It knows no session and no text. What is 'auto' or None is decided while the eng
 the engine thread; only there torch is imported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,7 +108,7 @@ class EngineOptions:
             if kernels is not None:
                 kernels.set_threads(threads)
         weights = devices.choose_weights(device, self.weights, config.num_parameters)
-        _check_memory(folder, device, weights)
+        _check_memory(folder, device, weights, tell)
         dtype = devices.compute_dtype(device, weights)
         is_rounded = weights in devices.ROUNDED_WEIGHTS
         model = folder.load(
@@ -159,16 +159,32 @@ class EngineOptions:
         return engine, ChosenOptions(device, weights, kernel)
 
 
-def _check_memory(folder: ModelFolder, device: str, weights: str) -> None:
-    """Raise ModelError for weights that no memory of this machine could hold."""
+def _check_memory(
+    folder: ModelFolder, device: str, weights: str, tell: Callable[[str], None]
+) -> None:
+    """Raise ModelError for weights that no memory of this machine could hold.
+
+    Where others have what is needed now, that is only told: they may give it back in time.
+    """
+    needed = weight_sizes(folder.config)
     total = devices.total_memory_bytes(device)
-    sizes = weight_sizes(folder.config)
-    if total is None or sizes[weights] <= total:
-        return
+    if total is not None and needed[weights] > total:
+        raise ModelError(
+            f"{folder.name} needs {devices.show_size(needed[weights])} for weights in {weights}, "
+            f"and there are {devices.show_size(total)} of memory in all; "
+            f"{_advice(needed, device, total) or 'choose a smaller model'}."
+        )
+    free = devices.available_memory_bytes(device)
+    if needed[weights] > free:
+        tell(
+            f"{folder.name} needs {devices.show_size(needed[weights])} for weights in {weights}, "
+            f"but only {devices.show_size(free)} of memory are free now; loading may be slow or "
+            f"fail: {_advice(needed, device, free) or 'close other programs'}."
+        )
+
+
+def _advice(needed: Mapping[str, int], device: str, memory_bytes: int) -> str:
+    """Name the best precision whose weights fit into some memory; '' where none does."""
     smaller = ("bf16", "int8", "int4") if device == "cpu" else ("bf16", "int8")
-    names = [name for name in smaller if sizes[name] <= 0.8 * total]
-    advice = f"try --weights {names[0]}" if names else "choose a smaller model"
-    raise ModelError(
-        f"{folder.name} needs {devices.show_size(sizes[weights])} for weights in {weights}, and"
-        f" there are {devices.show_size(total)} of memory in all; {advice}."
-    )
+    names = [name for name in smaller if needed[name] <= 0.8 * memory_bytes]
+    return f"try --weights {names[0]}" if names else ""
