@@ -34,6 +34,8 @@ class ChosenOptions:
     device: str
     weights: str
     kernel: str
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the weights, though they are used; a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,14 @@ class EngineOptions:
         _check_memory(folder, device, weights, tell)
         dtype = devices.compute_dtype(device, weights)
         is_rounded = weights in devices.ROUNDED_WEIGHTS
+        warnings: list[str] = []
         model = folder.load(
             dtype=dtype,
             device=device,
             weights=weights if is_rounded else "float",
             kernels=kernels,
             progress=progress,
+            tell=warnings.append,
         )
         spec = folder.kv_spec()
         shape = PoolShape.of(
@@ -156,7 +160,7 @@ class EngineOptions:
             segments.open(layout)
             engine.residency = Residency(cache, segments, layout, post)
         kernel = "torch" if kernels is None else "native"
-        return engine, ChosenOptions(device, weights, kernel)
+        return engine, ChosenOptions(device, weights, kernel, tuple(warnings))
 
 
 def _check_memory(

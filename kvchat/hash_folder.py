@@ -64,6 +64,7 @@ class HashFolder(ModelFolder):
         weights: str = "float",
         kernels: "Kernels | None" = None,
         progress: Callable[[float], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> "HashModel":
         """Return the model; there are no weights."""
         return self.model()

@@ -385,6 +385,8 @@ class ChatRuntime(Archive):
         )
         if chosen.kernel == "native":
             self._status = replace(self._status, notice="")
+        for sentence in chosen.warnings:
+            self._note_choice(sentence)
         engine.scheduler.focus = self._focus
         self._limit_choices(engine)  # one that comes later than the tokenizer
         return engine

@@ -21,6 +21,8 @@ from kvchat.native.kernels import Kernels
 
 _MAPPED_BYTES = 64 << 20
 """How much of a file is read before it is mapped anew."""
+_CHECKED_BYTES = 2 << 30
+"""Up to here weights are looked through for numbers that are not finite, at gigabytes a second."""
 _ALIGNMENT = 64
 """Bytes; mapped weights off this boundary are copied, since vector code reads them slower."""
 
@@ -33,6 +35,7 @@ def load_transformer(
     weights: str = "float",
     kernels: Kernels | None = None,
     progress: Callable[[float], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Transformer:
     """Read the weights of `folder` into a Transformer of `dtype` on `device`, ready to answer.
 
@@ -41,7 +44,9 @@ def load_transformer(
     therefore must be replaced by rename, never in place.
     With `weights` "int8" or "int4" each matrix of a linear layer is rounded as it is read, for
     the native `kernels` if there are any, which change no bit of such a layer.
-    `progress` is called with the part that is read, from above 0 to 1. Raises ModelError.
+    `progress` is called with the part that is read, from above 0 to 1; `tell` with a sentence
+    where numbers are not finite, which is not looked for in many weights that would not be read.
+    Raises ModelError.
     """
     with cannot_load(folder.path):
         stored = read_stored_tensors(folder.weight_files)
@@ -53,6 +58,8 @@ def load_transformer(
         _check_repeated_head(stored, plan)
         total_bytes = sum(stored[name].num_bytes for name in plan.shapes)
         done_bytes = 0.0
+        is_checked = tell is not None and (weights != "float" or total_bytes <= _CHECKED_BYTES)
+        spoilt: list[str] = []
         read: dict[str, torch.Tensor] = {}
         intake = WeightIntake(model, weights, dtype=dtype, device=device, kernels=kernels)
         for path in folder.weight_files:
@@ -62,6 +69,8 @@ def load_transformer(
                 if stored[rows.tensor].path == path
             }
             for name, tensor in _read(path, inside, stored):
+                if is_checked and not _is_finite(tensor):
+                    spoilt.append(inside[name].tensor)
                 if not intake.take(name, tensor):
                     read[name] = _converted(tensor, dtype, device)
                 del tensor  # the last name of what it is mapped from
@@ -72,6 +81,12 @@ def load_transformer(
                     progress(min(1.0, done_bytes / total_bytes))
         model.load_state_dict(read, strict=True, assign=True)
         intake.finish()
+    if tell is not None and spoilt:
+        more = f" and {len(spoilt) - 1} more" if len(spoilt) > 1 else ""
+        tell(
+            f"{folder.name} is damaged: tensor {spoilt[0]}{more} holds numbers that are not "
+            "finite, so replies may fail; download it again."
+        )
     return model.requires_grad_(False).eval()
 
 
@@ -159,6 +174,11 @@ def _rows_of(tensor: torch.Tensor, rows: StoredRows) -> torch.Tensor:
     """Return the rows of a stored tensor that are a parameter: a view, unless reordered."""
     part = tensor.narrow(0, rows.first_row, rows.num_rows)
     return part[rows.row_order()] if rows.pair_heads else part
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Say whether all numbers are finite; looks at each only where their sum is not."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def _converted(tensor: torch.Tensor, dtype: torch.dtype, device: str) -> torch.Tensor:

@@ -117,6 +117,7 @@ class ModelFolder:
         weights: str = "float",
         kernels: "Kernels | None" = None,
         progress: Callable[[float], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> "Model":
         """Load the weights and return the model, as `load_transformer` explains; imports torch."""
         from kvchat.model.checkpoint import load_transformer
@@ -128,6 +129,7 @@ class ModelFolder:
             weights=weights,
             kernels=kernels,
             progress=progress,
+            tell=tell,
         )
 
     def digest(self, precision: str) -> str:

@@ -260,3 +260,36 @@ def test_no_file_outside_the_folder_is_opened(tiny: "TinyFolder", tmp_path: Path
     (tiny.path / FILE).symlink_to(other / "secret.safetensors")
     with pytest.raises(ModelError, match="outside the folder"):
         load(tiny)
+
+
+@pytest.mark.parametrize("weights", ["float", "int8"])
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_numbers_that_are_not_finite_are_told_by_the_name_of_their_tensor(
+    tiny: "TinyFolder", weights: str, bad: float
+) -> None:
+    told: list[str] = []
+
+    def load_and_tell() -> None:
+        folder = ModelFolder.open(tiny.path)
+        folder.load(dtype=torch.float32, device="cpu", weights=weights, tell=told.append)
+
+    load_and_tell()
+    assert told == []
+    name = "model.layers.1.mlp.up_proj.weight"
+    tiny.tensors(lambda tensors: tensors[name][3].fill_(bad))
+    load_and_tell()
+    assert told == [
+        f"tiny is damaged: tensor {name} holds numbers that are not finite, so replies may fail; "
+        "download it again."
+    ]
+
+
+def test_a_sum_that_overflows_is_no_damage(tiny: "TinyFolder") -> None:
+    told: list[str] = []
+    tiny.tensors(
+        lambda tensors: tensors.update(
+            {"model.norm.weight": torch.full((16,), 60_000.0, dtype=torch.float16)}
+        )
+    )
+    ModelFolder.open(tiny.path).load(dtype=torch.float32, device="cpu", tell=told.append)
+    assert told == []
