@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from kvchat.model.int4_linear import GROUP_SIZE, Int4Weights
 from kvchat.model.int8_linear import Int8Weights
+from kvchat.model.weight_memory import WeightMemory
 from kvchat.native.int_linear import (
     PANEL_OUTPUTS,
     TILE_INPUTS,
@@ -26,7 +27,8 @@ _SLICE_PANELS = 64
 class PackedLinear(nn.Module):
     """A linear layer over rounded weights whose product, exact as it is, is the native one.
 
-    Rows of the result have the bits of Int8Linear and of Int4Linear.
+    Rows of the result have the bits of Int8Linear and of Int4Linear. The layers of a model share a
+    `memory`, where their weights lie side by side.
     """
 
     tiles: Tensor
@@ -38,15 +40,17 @@ class PackedLinear(nn.Module):
         functions: IntLinearFunctions,
         weights: Int8Weights | Int4Weights,
         bias: nn.Parameter | None = None,
+        memory: WeightMemory | None = None,
     ) -> None:
         super().__init__()
+        memory = WeightMemory() if memory is None else memory
         if isinstance(weights, Int4Weights):
             self.out_features, half = weights.nibbles.shape
             self.in_features = 2 * half
-            tiles, steps = _packed_int4(weights)
+            tiles, steps = _packed_int4(weights, memory)
         else:
             self.out_features, self.in_features = weights.codes.shape
-            tiles, steps = _packed_int8(weights), None
+            tiles, steps = _packed_int8(weights, memory), None
         self._functions = functions
         self.bias = bias
         self.register_buffer("tiles", tiles, persistent=False)
@@ -100,11 +104,11 @@ def _padded(tensor: Tensor, multiple: int) -> Tensor:
     return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing]).contiguous()
 
 
-def _packed_int8(weights: Int8Weights) -> Tensor:
+def _packed_int8(weights: Int8Weights, memory: WeightMemory) -> Tensor:
     """Return codes plus 128 as [panels, fours, 16, 4] uint8."""
     num_outputs, num_inputs = weights.codes.shape
     num_panels, num_fours = -(-num_outputs // PANEL_OUTPUTS), -(-num_inputs // TILE_INPUTS)
-    tiles = torch.empty(num_panels, num_fours, PANEL_OUTPUTS, TILE_INPUTS, dtype=torch.uint8)
+    tiles = memory.empty((num_panels, num_fours, PANEL_OUTPUTS, TILE_INPUTS))
     for first in range(0, num_panels, _SLICE_PANELS):
         codes = weights.codes[first * PANEL_OUTPUTS : (first + _SLICE_PANELS) * PANEL_OUTPUTS]
         codes = _padded(codes, PANEL_OUTPUTS)
@@ -114,14 +118,12 @@ def _packed_int8(weights: Int8Weights) -> Tensor:
     return tiles
 
 
-def _packed_int4(weights: Int4Weights) -> tuple[Tensor, Tensor]:
+def _packed_int4(weights: Int4Weights, memory: WeightMemory) -> tuple[Tensor, Tensor]:
     """Return codes as [panels, groups, 4, 16, 4] uint8, and steps as [panels, groups, 16]."""
     num_outputs, num_groups = weights.steps.shape
     num_panels = -(-num_outputs // PANEL_OUTPUTS)
     fours = GROUP_SIZE // 2 // TILE_INPUTS
-    tiles = torch.empty(
-        num_panels, num_groups, fours, PANEL_OUTPUTS, TILE_INPUTS, dtype=torch.uint8
-    )
+    tiles = memory.empty((num_panels, num_groups, fours, PANEL_OUTPUTS, TILE_INPUTS))
     for first in range(0, num_panels, _SLICE_PANELS):
         outputs = slice(first * PANEL_OUTPUTS, (first + _SLICE_PANELS) * PANEL_OUTPUTS)
         nibbles = _padded(weights.nibbles[outputs], PANEL_OUTPUTS)

@@ -16,6 +16,7 @@ from kvchat.model.integer_product import CUDA_MULTIPLE, MAX_SIZE
 from kvchat.model.linear import Float32Linear
 from kvchat.model.packed_linear import PackedLinear
 from kvchat.model.transformer import Transformer
+from kvchat.model.weight_memory import WeightMemory
 from kvchat.native.float_linear import FloatLinearFunction
 from kvchat.native.int_linear import IntLinearFunctions
 from kvchat.native.kernels import Kernels
@@ -60,6 +61,7 @@ class WeightIntake:
         self._dtype = dtype
         self._device = device
         self._kernels = kernels
+        self._memory = WeightMemory()
 
     def take(self, name: str, tensor: Tensor) -> bool:
         """Keep the tensor of a parameter rounded; False leaves it to the caller, as it is.
@@ -115,9 +117,9 @@ class WeightIntake:
         if self._rounding == "int8" or name == _HEAD or num_inputs % GROUP_SIZE:
             int8 = Int8Weights.of(weight)
             if self._kernels is not None:
-                return PackedLinear(IntLinearFunctions(self._kernels), int8, bias)
+                return PackedLinear(IntLinearFunctions(self._kernels), int8, bias, self._memory)
             return Int8Linear(int8, bias)
         int4 = Int4Weights.of(weight)
         if self._kernels is not None:
-            return PackedLinear(IntLinearFunctions(self._kernels), int4, bias)
+            return PackedLinear(IntLinearFunctions(self._kernels), int4, bias, self._memory)
         return Int4Linear(int4, bias)

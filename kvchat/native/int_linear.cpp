@@ -20,6 +20,8 @@ namespace kvchat {
 namespace {
 
 constexpr int64_t kChunkBytes = 384 << 10;  // weights of a chunk stay in the second cache
+constexpr int64_t kFetchedAhead = 4096;     // as far as a row's products are from memory
+constexpr int64_t kGroupsFetchedAhead = 2048;
 constexpr int64_t kGroupBytes = 4 * kTileBytes;  // eight tiles of 4 bits
 
 // The rows of a product, and where its panels go.
@@ -62,7 +64,12 @@ void multiply(
     for (int64_t four = 0; four < codes.num_fours; ++four) {
         Tile weights[kPanels];
 #pragma GCC unroll 16
-        for (int p = 0; p < kPanels; ++p) weights[p] = load_tile(tiles + p * panel_bytes);
+        for (int p = 0; p < kPanels; ++p) {
+            // Two streams are more than processors foresee well; the second one's next panel lies
+            // behind it.
+            if (kPanels > 1) __builtin_prefetch(tiles + (p + 1) * panel_bytes);
+            weights[p] = load_tile(tiles + p * panel_bytes);
+        }
 #pragma GCC unroll 16
         for (int row = 0; row < kRows; ++row) {
             const Four values = load_four(inputs + row * kInputs);
@@ -83,6 +90,40 @@ void multiply(
     for (int64_t row = 0; row < count; ++row)
         for (int p = 0; p < kPanels; ++p)
             write_outputs(call, first + row, panel + p, codes.scales[first + row], found[row][p]);
+}
+
+// Multiplies one row with a panel of 8-bit tiles, which is a matter of reading them: one stream,
+// fetched ahead, and several sums so that none waits for the last.
+void multiply_row(
+    const IntLinear& call, const Codes& codes, const uint8_t* tiles, int64_t panel) {
+    constexpr int kChains = 4;
+    Sums sums[kChains];
+    sums[0] = all_sums(codes.starts[0]);
+    for (int chain = 1; chain < kChains; ++chain) sums[chain] = all_sums(0);
+    const int8_t* inputs = codes.codes;
+    int64_t four = 0;
+    for (; four + kChains <= codes.num_fours; four += kChains) {
+#pragma GCC unroll 16
+        for (int chain = 0; chain < kChains; ++chain) {
+            __builtin_prefetch(tiles + chain * kTileBytes + kFetchedAhead);
+            add_products(sums[chain], load_tile(tiles + chain * kTileBytes),
+                         load_four(inputs + chain * kInputs));
+        }
+        tiles += kChains * kTileBytes;
+        inputs += kChains * kInputs;
+    }
+    for (; four < codes.num_fours; ++four) {
+        add_products(sums[0], load_tile(tiles), load_four(inputs));
+        tiles += kTileBytes;
+        inputs += kInputs;
+    }
+    int32_t found[kOutputs], more[kOutputs];
+    store_sums(found, sums[0]);
+    for (int chain = 1; chain < kChains; ++chain) {
+        store_sums(more, sums[chain]);
+        for (int i = 0; i < kOutputs; ++i) found[i] += more[i];
+    }
+    write_outputs(call, 0, panel, codes.scales[0], found);
 }
 
 using Multiply = void (*)(const IntLinear&, const Codes&, int64_t, const uint8_t*, int64_t);
@@ -116,7 +157,9 @@ void multiply_groups(const IntLinear& call, const Codes& codes, int64_t panel) {
             sums[row] = all_sums(codes.group_starts[group * kRows + row]);
 #pragma GCC unroll 16
         for (int64_t pair = 0; pair < 4; ++pair) {
-            const Tile both = load_tile(tiles + pair * kTileBytes);
+            const uint8_t* const from = tiles + pair * kTileBytes;
+            if (kRows > 3) __builtin_prefetch(from + kGroupsFetchedAhead);
+            const Tile both = load_tile(from);
             const Tile low = low_halves(both), high = high_halves(both);
 #pragma GCC unroll 16
             for (int row = 0; row < kRows; ++row) {
@@ -202,6 +245,11 @@ int64_t chunk_panels(int64_t num_panels, int64_t panel_bytes) {
 void multiply_tiles(
     const IntLinear& call, const Codes& codes, const uint8_t* tiles, int64_t first, int64_t end) {
     const int64_t panel_bytes = call.panel_bytes();
+    if (codes.block_rows == 1 && codes.num_blocks == 1) {
+        for (int64_t panel = first; panel < end; ++panel)
+            multiply_row(call, codes, tiles + (panel - first) * panel_bytes, panel);
+        return;
+    }
     const Multiply pair = multiply_of<2>(codes.block_rows);
     const Multiply single = multiply_of<1>(codes.block_rows);
     for (int64_t block = 0; block < codes.num_blocks; ++block)
