@@ -43,7 +43,9 @@ class NativeDecoder:
     def __init__(self, model: Transformer, cache: PagedKVCache, kernels: Kernels) -> None:
         self._model, self._cache = model, cache
         self._description = DecoderDescription(model, cache)
-        self._program = DecoderProgram(kernels, self._description.decoder)
+        self._program = DecoderProgram(
+            kernels, self._description.decoder, (model, self._description)
+        )
         self._kinds = self._description.kinds
         self._step_kinds = (StepKind * len(self._kinds))()
         self._num_outputs = int(self._description.decoder.head.num_outputs)

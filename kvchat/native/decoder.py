@@ -4,6 +4,7 @@ Addresses and numbers only; what they mean in tensors is said in `model/native_d
 """
 
 import ctypes
+from collections.abc import Callable
 from weakref import finalize
 
 from kvchat.native.attention import Layer
@@ -67,9 +68,13 @@ class DecoderStep(ctypes.Structure):
 
 
 class DecoderProgram:
-    """A decoder in the library, with memory that its steps share; for one thread."""
+    """A decoder in the library, with memory that its steps share; for one thread.
 
-    def __init__(self, kernels: Kernels, decoder: Decoder) -> None:
+    `kept` owns what the decoder names. It lives until the library has let go of that, which may be
+    a moment after a step: a thread that was held up reads on.
+    """
+
+    def __init__(self, kernels: Kernels, decoder: Decoder, kept: object) -> None:
         library = kernels.library
         new = library.kvchat_decoder_new
         new.argtypes, new.restype = [ctypes.c_void_p], ctypes.c_void_p
@@ -79,8 +84,13 @@ class DecoderProgram:
         self._run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *(ctypes.c_int64,) * 2]
         self._run.restype = None
         self._address = new(ctypes.addressof(decoder))
-        finalize(self, free, self._address)
+        finalize(self, _free, free, self._address, kept)
 
     def run(self, step: DecoderStep, first_layer: int, end_layer: int) -> None:
         """Run some layers of a step, and its logits behind the last; what it names is alive."""
         self._run(self._address, ctypes.addressof(step), first_layer, end_layer)
+
+
+def _free(free: Callable[[int], None], address: int, kept: object) -> None:
+    free(address)
+    del kept  # not before

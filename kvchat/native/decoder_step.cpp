@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <type_traits>
 #include <vector>
 
 #include "decoder.h"
@@ -21,7 +22,7 @@ namespace {
 // Rows of a block: its gates stay in the third cache, and weights are worth reading again.
 constexpr int64_t kBlockRows = 256;
 // Fewer numbers than this are done by the calling thread before another could begin.
-constexpr int64_t kWorthSharing = 1 << 15;
+constexpr int64_t kWorthSharing = 1 << 17;
 // Weights of a chunk: with few rows little, so that nobody waits long for it; else the second cache.
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kFewChunkBytes = 48 << 10;
@@ -32,6 +33,7 @@ class Room {
   public:
     float* get(int64_t size) {
         if (size > size_) {
+            wait_for_stragglers();  // they may still read what is freed here
             floats_.assign(static_cast<size_t>(size + kLanes), 0.0f);
             size_ = size;
         }
@@ -73,21 +75,24 @@ class Inputs {
         }
     }
 
-    // Multiplies with some of the units in which the outputs of a matrix are counted.
-    void multiply(const Product& product, int64_t first, int64_t end) const {
-        const int64_t size = unit();
-        float* const to = product.output.numbers + first * size;
+    // Multiplies with some of the units in which the outputs of a matrix are counted; the first of
+    // these outputs goes to `to`, rows are `stride` numbers apart.
+    void multiply(const Matrix& matrix, int64_t first, int64_t end, float* to,
+                  int64_t stride) const {
         if (is_float_) {
-            const Matrix& matrix = *product.matrix;
             const FloatWeights weights{matrix.num_inputs, matrix.num_outputs,
                                        reinterpret_cast<const float*>(matrix.tiles), matrix.bias};
-            multiply_floats(weights, floats(), num_rows_, first * size,
-                            std::min(matrix.num_outputs, end * size), to, product.output.stride);
+            multiply_floats(weights, floats(), num_rows_, first * unit(),
+                            std::min(matrix.num_outputs, end * unit()), to, stride);
         } else {
-            multiply_panels(*product.matrix, codes_, num_rows_, first, end, to,
-                            product.output.stride);
+            multiply_panels(matrix, codes_, num_rows_, first, end, to, stride);
         }
     }
+
+    int64_t num_rows() const { return num_rows_; }
+
+    // Outputs that are multiplied together.
+    int64_t unit() const { return is_float_ ? outputs_at_once(num_rows_) : kOutputs; }
 
     int64_t num_units(const Matrix& matrix) const {
         return (matrix.num_outputs + unit() - 1) / unit();
@@ -114,7 +119,6 @@ class Inputs {
         return reinterpret_cast<uint8_t*>(room.get(size));
     }
     float* floats() const { return reinterpret_cast<float*>(codes_.codes); }
-    int64_t unit() const { return is_float_ ? outputs_at_once(num_rows_) : kOutputs; }
 
     int64_t num_rows_;
     bool is_float_;
@@ -130,27 +134,92 @@ void for_rows(int64_t num_rows, int64_t row_size, Body&& body) {
     }
 }
 
-// Multiplies the same rows with several matrices, as one job of all threads.
-void multiply(Rows rows, int64_t num_rows, Room& room, std::initializer_list<Product> products) {
-    const Inputs inputs(rows, num_rows, products, room);
-    int64_t num_chunks = 0;
-    for (const Product& each : products) {
-        const int64_t in_chunk = inputs.units_in_chunk(*each.matrix);
-        num_chunks += (inputs.num_units(*each.matrix) + in_chunk - 1) / in_chunk;
-    }
-    parallel_for(num_chunks, [&](int64_t index) {
+// Products of the same rows as one job of all threads.
+class ProductJob {
+  public:
+    ProductJob(const Inputs& inputs, std::initializer_list<Product> products) : inputs_(inputs) {
         for (const Product& each : products) {
             const int64_t in_chunk = inputs.units_in_chunk(*each.matrix);
             const int64_t num_units = inputs.num_units(*each.matrix);
-            const int64_t count = (num_units + in_chunk - 1) / in_chunk;
-            if (index < count) {
-                inputs.multiply(each, index * in_chunk,
-                                std::min(num_units, (index + 1) * in_chunk));
-                return;
-            }
-            index -= count;
+            shares_[num_shares_++] = {each, num_units, in_chunk,
+                                      (num_units + in_chunk - 1) / in_chunk};
         }
-    });
+    }
+
+    void run() const {
+        int64_t count = 0, most_outputs = 0;
+        for (int64_t i = 0; i < num_shares_; ++i) {
+            count += shares_[i].num_chunks;
+            most_outputs = std::max(most_outputs, shares_[i].in_chunk * inputs_.unit());
+        }
+        const bool is_drafted = num_threads() > 1 && inputs_.num_rows() <= kFewRows &&
+                                count <= DraftJob::kMaxChunks;
+        if (!is_drafted) {
+            parallel_for(count, [&](int64_t index) { compute(index); });
+            return;
+        }
+        static_assert(std::is_trivially_copyable<ProductJob>::value, "it is copied as bytes");
+        static_assert(sizeof(ProductJob) <= DraftJob::kMaxBytes, "there is room for it");
+        run_drafts({count, inputs_.num_rows() * most_outputs, this, sizeof *this,
+                    [](const void* job, int64_t index, float* draft) {
+                        static_cast<const ProductJob*>(job)->draft(index, draft);
+                    },
+                    [](const void* job, int64_t index, const float* draft) {
+                        static_cast<const ProductJob*>(job)->keep(index, draft);
+                    }});
+    }
+
+  private:
+    struct Share {
+        Product product;
+        int64_t num_units, in_chunk, num_chunks;
+    };
+    struct Chunk {
+        const Share* share;
+        int64_t first, end;
+    };
+
+    Chunk chunk(int64_t index) const {
+        const Share* share = shares_;
+        for (; index >= share->num_chunks; ++share) index -= share->num_chunks;
+        const int64_t first = index * share->in_chunk;
+        return {share, first, std::min(share->num_units, first + share->in_chunk)};
+    }
+
+    void compute(int64_t index) const {
+        const Chunk part = chunk(index);
+        const Product& product = part.share->product;
+        inputs_.multiply(*product.matrix, part.first, part.end,
+                         product.output.numbers + part.first * inputs_.unit(),
+                         product.output.stride);
+    }
+
+    void draft(int64_t index, float* draft) const {
+        const Chunk part = chunk(index);
+        inputs_.multiply(*part.share->product.matrix, part.first, part.end, draft,
+                         part.share->in_chunk * inputs_.unit());
+    }
+
+    void keep(int64_t index, const float* draft) const {
+        const Chunk part = chunk(index);
+        const Product& product = part.share->product;
+        const int64_t first = part.first * inputs_.unit();
+        const int64_t end = std::min(product.matrix->num_outputs, part.end * inputs_.unit());
+        const Rows drafted{const_cast<float*>(draft), part.share->in_chunk * inputs_.unit()};
+        for (int64_t row = 0; row < inputs_.num_rows(); ++row) {
+            std::memcpy(product.output[row] + first, drafted[row],
+                        static_cast<size_t>(end - first) * sizeof(float));
+        }
+    }
+
+    static constexpr int64_t kMaxShares = 3;
+    Inputs inputs_;
+    Share shares_[kMaxShares] = {};
+    int64_t num_shares_ = 0;
+};
+
+void multiply(Rows rows, int64_t num_rows, Room& room, std::initializer_list<Product> products) {
+    ProductJob(Inputs(rows, num_rows, products, room), products).run();
 }
 
 // A decoder with the memory that its steps share. One step at a time.
@@ -158,6 +227,8 @@ class Program {
   public:
     explicit Program(const Decoder& decoder)
         : decoder_(decoder), layers_(decoder.layers, decoder.layers + decoder.num_layers) {}
+
+    ~Program() { wait_for_stragglers(); }
 
     void run(const DecoderStep& step, int64_t first_layer, int64_t end_layer) {
         for (int64_t i = first_layer; i < end_layer; ++i) {

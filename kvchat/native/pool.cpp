@@ -6,9 +6,11 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -20,11 +22,21 @@ namespace {
 // A job with its count and the next chunk in one word: a successful exchange of it claims a chunk
 // of the very job that was looked at, so a thread that comes late can never touch another one.
 struct Ticket {
-    uint64_t job, count, next;
+    uint64_t job, is_draft, count, next;
     explicit Ticket(uint64_t word)
-        : job(word >> 40), count(word >> 20 & 0xfffff), next(word & 0xfffff) {}
-    Ticket(uint64_t job, uint64_t count) : job(job), count(count), next(0) {}
-    uint64_t word() const { return job << 40 | count << 20 | next; }
+        : job(word >> 41),
+          is_draft(word >> 40 & 1),
+          count(word >> 20 & 0xfffff),
+          next(word & 0xfffff) {}
+    // The ticket of the job that follows this one.
+    Ticket following(int64_t num_chunks, bool of_drafts) const {
+        Ticket ticket(0);
+        ticket.job = (job + 1) & 0x7fffff;
+        ticket.is_draft = of_drafts;
+        ticket.count = static_cast<uint64_t>(num_chunks);
+        return ticket;
+    }
+    uint64_t word() const { return job << 41 | is_draft << 40 | count << 20 | next; }
     bool has_work() const { return next < count; }
 };
 
@@ -41,8 +53,8 @@ inline void pause() {
 
 // Waits a moment for a condition without giving up the processor; says whether it came true.
 template <typename Condition>
-bool spin_until(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
+bool spin_until(Condition condition, std::chrono::microseconds time = kSpinTime) {
+    const auto deadline = std::chrono::steady_clock::now() + time;
     do {
         for (int i = 0; i < 64; ++i) {
             if (condition()) return true;
@@ -52,8 +64,57 @@ bool spin_until(Condition condition) {
     return condition();
 }
 
+// Longer than a chunk takes that nobody holds up.
+constexpr auto kPatience = std::chrono::microseconds(20);
+
+// What a chunk of drafts is: its job in the high bits, then how far it is.
+enum Stage : uint64_t { kOpen = 0, kBeingKept = 1, kKept = 2 };
+constexpr uint64_t stage_word(uint64_t job, Stage stage) { return job << 2 | stage; }
+
+// A copy of a job of drafts, in the hands of one thread.
+struct DraftCopy {
+    DraftJob job{};
+    alignas(16) unsigned char bytes[DraftJob::kMaxBytes];
+    std::vector<float> draft;
+    uint64_t number = 0;  // counts jobs of drafts
+
+    void fill(const DraftJob& from, const void* content, uint64_t its_number) {
+        number = its_number;
+        job = from;
+        std::memcpy(bytes, content, static_cast<size_t>(from.job_bytes));
+        job.job = bytes;
+        if (static_cast<int64_t>(draft.size()) < job.draft_size) {
+            draft.resize(static_cast<size_t>(job.draft_size));
+        }
+    }
+};
+
 class Pool {
   public:
+    // Runs a job of drafts; the caller holds `owner_`.
+    void run_drafts(const DraftJob& job, int num_workers) {
+        start_workers(num_workers);
+        // Nothing is left of the last job, so nobody who looks at this now can take a chunk of it.
+        std::memcpy(draft_bytes_, job.job, static_cast<size_t>(job.job_bytes));
+        draft_job_ = job;
+        const uint64_t number = ++num_draft_jobs_;
+        draft_number_.store(number, std::memory_order_relaxed);
+        num_wanted_.store(std::min(num_workers, num_started_), std::memory_order_relaxed);
+        for (int64_t i = 0; i < job.count; ++i) {
+            stages_[i].store(stage_word(number, kOpen), std::memory_order_relaxed);
+        }
+        publish(job.count, true);
+        static thread_local DraftCopy copy;
+        copy.fill(job, job.job, number);
+        while (draft_once(copy)) {
+        }
+        finish_drafts(copy);
+    }
+
+    void wait_for_stragglers() {
+        while (num_inside_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();
+    }
+
     // Runs a job; the caller holds `owner_`.
     void run(int64_t count, ChunkBody body, void* context, int num_workers) {
         start_workers(num_workers);
@@ -61,12 +122,7 @@ class Pool {
         context_.store(context, std::memory_order_relaxed);
         num_done_.store(0, std::memory_order_relaxed);
         num_wanted_.store(std::min(num_workers, num_started_), std::memory_order_relaxed);
-        const uint64_t job = Ticket(ticket_.load(std::memory_order_relaxed)).job + 1;
-        ticket_.store(Ticket(job & 0xffffff, count).word(), std::memory_order_seq_cst);
-        if (num_asleep_.load(std::memory_order_seq_cst) > 0) {
-            std::lock_guard<std::mutex> guard(mutex_);
-            work_came_.notify_all();
-        }
+        publish(count, false);
         while (work_once()) {
         }
         const auto is_done = [&] { return num_done_.load(std::memory_order_seq_cst) == count; };
@@ -81,11 +137,67 @@ class Pool {
     std::mutex owner_;
 
   private:
+    void publish(int64_t count, bool of_drafts) {
+        const Ticket last(ticket_.load(std::memory_order_relaxed));
+        ticket_.store(last.following(count, of_drafts).word(), std::memory_order_seq_cst);
+        if (num_asleep_.load(std::memory_order_seq_cst) > 0) {
+            std::lock_guard<std::mutex> guard(mutex_);
+            work_came_.notify_all();
+        }
+    }
+
+    // Claims a chunk and drafts it; false when nothing is left.
+    bool draft_once(DraftCopy& copy) {
+        uint64_t word = ticket_.load(std::memory_order_acquire);
+        do {
+            const Ticket ticket(word);
+            if (!ticket.has_work() || !ticket.is_draft) return false;
+            // What is read here is the ticket's if the exchange succeeds: till then no other job
+            // was begun.
+            const uint64_t number = draft_number_.load(std::memory_order_relaxed);
+            if (copy.number != number) copy.fill(draft_job_, draft_bytes_, number);
+        } while (!ticket_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
+                                                std::memory_order_acquire));
+        draft(copy, static_cast<int64_t>(Ticket(word).next));
+        return true;
+    }
+
+    // Drafts a chunk, and keeps it if nobody else has.
+    void draft(DraftCopy& copy, int64_t index) {
+        copy.job.draft(copy.bytes, index, copy.draft.data());
+        uint64_t open = stage_word(copy.number, kOpen);
+        if (!stages_[index].compare_exchange_strong(open, stage_word(copy.number, kBeingKept),
+                                                    std::memory_order_acq_rel)) {
+            return;
+        }
+        copy.job.keep(copy.bytes, index, copy.draft.data());
+        stages_[index].store(stage_word(copy.number, kKept), std::memory_order_release);
+    }
+
+    // Waits a moment for what others have in hand; then does it anew.
+    void finish_drafts(DraftCopy& copy) {
+        const int64_t count = copy.job.count;
+        int64_t first = 0;
+        const auto stage = [&](int64_t index) {
+            return stages_[index].load(std::memory_order_acquire);
+        };
+        const auto are_kept = [&] {
+            while (first < count && stage(first) == stage_word(copy.number, kKept)) ++first;
+            return first == count;
+        };
+        if (spin_until(are_kept, kPatience)) return;
+        for (int64_t index = first; index < count; ++index) {
+            if (stage(index) == stage_word(copy.number, kOpen)) draft(copy, index);
+        }
+        // Only a thread that was held up while it copied a draft is waited for.
+        while (!are_kept()) std::this_thread::yield();
+    }
+
     // Claims a chunk and computes it; false when nothing is left.
     bool work_once() {
         uint64_t word = ticket_.load(std::memory_order_acquire);
         do {
-            if (!Ticket(word).has_work()) return false;
+            if (!Ticket(word).has_work() || Ticket(word).is_draft) return false;
         } while (!ticket_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
                                                 std::memory_order_acquire));
         const Ticket ticket(word);
@@ -102,6 +214,14 @@ class Pool {
     }
 
     void work_for_ever(int number) {
+        DraftCopy copy;
+        const auto work = [&] {
+            if (!Ticket(ticket_.load(std::memory_order_acquire)).is_draft) return work_once();
+            num_inside_.fetch_add(1, std::memory_order_seq_cst);
+            const bool has_worked = draft_once(copy);
+            num_inside_.fetch_sub(1, std::memory_order_seq_cst);
+            return has_worked;
+        };
         const auto is_wanted = [&] {
             // In this order: who sees the ticket of a job sees how many workers it wants.
             return Ticket(ticket_.load(std::memory_order_seq_cst)).has_work() &&
@@ -109,7 +229,7 @@ class Pool {
         };
         for (;;) {
             if (spin_until(is_wanted)) {
-                while (is_wanted() && work_once()) {
+                while (is_wanted() && work()) {
                 }
                 continue;
             }
@@ -132,6 +252,12 @@ class Pool {
     }
 
     std::atomic<uint64_t> ticket_{0};
+    uint64_t num_draft_jobs_ = 0;
+    std::atomic<uint64_t> draft_number_{0};
+    std::atomic<int> num_inside_{0};
+    DraftJob draft_job_{};
+    alignas(16) unsigned char draft_bytes_[DraftJob::kMaxBytes];
+    std::atomic<uint64_t> stages_[DraftJob::kMaxChunks] = {};
     std::atomic<ChunkBody> body_{nullptr};
     std::atomic<void*> context_{nullptr};
     std::atomic<int64_t> num_done_{0};
@@ -168,6 +294,25 @@ void run_alone(int64_t count, ChunkBody body, void* context) {
 }  // namespace
 
 int num_threads() { return wanted_threads.load(std::memory_order_relaxed); }
+
+void run_drafts(const DraftJob& job) {
+    const int num_workers = num_threads() - 1;
+    Pool* const shared = pool();
+    std::unique_lock<std::mutex> owner(shared->owner_, std::defer_lock);
+    const bool is_shared = job.count > 1 && num_workers > 0 && job.count <= DraftJob::kMaxChunks;
+    if (is_shared && owner.try_lock()) {
+        shared->run_drafts(job, static_cast<int>(std::min<int64_t>(num_workers, job.count - 1)));
+        return;
+    }
+    static thread_local std::vector<float> draft;
+    draft.resize(static_cast<size_t>(job.draft_size));
+    for (int64_t index = 0; index < job.count; ++index) {
+        job.draft(job.job, index, draft.data());
+        job.keep(job.job, index, draft.data());
+    }
+}
+
+void wait_for_stragglers() { pool()->wait_for_stragglers(); }
 
 void run_chunks(int64_t count, ChunkBody body, void* context) {
     const int num_workers = num_threads() - 1;

@@ -31,4 +31,25 @@ void parallel_for(int64_t count, Body&& body) {
         count, [](void* context, int64_t index) { (*static_cast<Body*>(context))(index); }, &body);
 }
 
+// A job whose chunks are first drafted in memory of the thread that computes them, then kept. Where
+// a thread that took a chunk is held up by the system, the caller drafts it anew instead of waiting:
+// whichever draft is done first is kept, and they are equal.
+//
+// The job is copied, and what it points to must live until `wait_for_stragglers` returns, since a
+// thread may come late with a draft that nobody wants any more; it may read what has changed since.
+struct DraftJob {
+    static constexpr int64_t kMaxBytes = 512;
+    static constexpr int64_t kMaxChunks = 4096;
+    int64_t count;       // of chunks, up to kMaxChunks
+    int64_t draft_size;  // floats of a draft
+    const void* job;
+    int64_t job_bytes;
+    void (*draft)(const void* job, int64_t index, float* draft);
+    void (*keep)(const void* job, int64_t index, const float* draft);
+};
+void run_drafts(const DraftJob& job);
+
+// Returns when no thread has a draft in hand; no job may run meanwhile.
+void wait_for_stragglers();
+
 }  // namespace kvchat
