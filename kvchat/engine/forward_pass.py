@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kvchat.engine.lineup import Lineup
 from kvchat.engine.model_runner import ModelRunner
+from kvchat.engine.one_thread import one_thread
 from kvchat.engine.room import Room
 from kvchat.engine.sampler import Choice, SamplerRow, choose
 from kvchat.engine.scheduler import ScheduledRow, Scheduler
@@ -79,8 +80,9 @@ class ForwardPass:
         try:
             new = [self._new_tokens(row) for row in rows]
             logits = self._runner.run(new, reserved.positions, self._cache)[:, : self._vocab_size]
-            is_finite = rows_are_finite(logits)
-            tokens = self._sample(rows, only_choices(logits, self.num_choices), is_finite)
+            with one_thread():
+                is_finite = rows_are_finite(logits)
+                tokens = self._sample(rows, only_choices(logits, self.num_choices), is_finite)
         except StepStopped:
             reserved.rollback()
             return

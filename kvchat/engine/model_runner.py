@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from kvchat.engine.one_thread import one_thread
 from kvchat.errors import fault
 from kvchat.kv.cache import KVCache
 from kvchat.model.native_decoder import NativeDecoder
@@ -73,7 +74,8 @@ class ModelRunner:
             self._decoder = NativeDecoder.of(self._model, cache)
             self._decided_for = cache
         if self._decoder is not None:
-            logits = self._decoder.logits(token_ids, positions, rows)
+            with one_thread():
+                logits = self._decoder.logits(token_ids, positions, rows)
             if logits is not None:
                 return logits
         return self._model(token_ids, positions, cache, rows)

@@ -25,6 +25,8 @@ constexpr int kTile = kLanes;
 constexpr int64_t kBlock = 32;
 // With more queries than that, transposing the keys of a piece costs less than it saves.
 constexpr int64_t kFewQueries = 8;
+// Multiplications of fewer numbers than this are done sooner than another thread could be waited for.
+constexpr int64_t kWorthSharing = 1 << 19;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // Aligned floats that only grow.
@@ -574,12 +576,20 @@ void attend_layer(const Plan& plan, const Layer& layer) {
     const int64_t total = num_pieces * layer.num_kv_heads;
     const int64_t at_once = std::max(std::clamp<int64_t>(total / (num_threads() * 8), 1, 8),
                                      total / kMaxChunks + 1);
-    parallel_for((total + at_once - 1) / at_once, [&](int64_t chunk) {
-        const int64_t behind = std::min(total, (chunk + 1) * at_once);
-        for (int64_t i = chunk * at_once; i < behind; ++i) {
+    auto chunk = [&](int64_t index) {
+        const int64_t behind = std::min(total, (index + 1) * at_once);
+        for (int64_t i = index * at_once; i < behind; ++i) {
             attend(call, plan.pieces[static_cast<size_t>(i % num_pieces)], i / num_pieces);
         }
-    });
+    };
+    int64_t num_keys = 0;
+    for (const Piece& piece : plan.pieces) num_keys += piece.num_keys * piece.num_members;
+    const int64_t num_chunks = (total + at_once - 1) / at_once;
+    if (num_keys * num_heads * (layer.key_dim + layer.value_dim) < kWorthSharing) {
+        for (int64_t index = 0; index < num_chunks; ++index) chunk(index);
+    } else {
+        parallel_for(num_chunks, [&](int64_t index) { chunk(index); });
+    }
 }
 
 }  // namespace kvchat

@@ -1,6 +1,9 @@
 #include "pool.h"
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -240,15 +243,36 @@ class Pool {
         }
     }
 
+    // Keeps workers off the processor of the caller, whom they would hold up where others are busy:
+    // what they cannot do elsewhere it does itself.
+    void leave_processor_to_caller() {
+#if defined(__linux__)
+        const int processor = sched_getcpu();
+        if (processor == callers_processor_ && num_placed_ == num_started_) return;
+        cpu_set_t allowed;
+        if (processor < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+        CPU_CLR(static_cast<size_t>(processor), &allowed);
+        if (CPU_COUNT(&allowed) == 0) return;
+        for (const pthread_t worker : workers_) {
+            pthread_setaffinity_np(worker, sizeof allowed, &allowed);
+        }
+        callers_processor_ = processor;
+        num_placed_ = num_started_;
+#endif
+    }
+
     void start_workers(int wanted) {
         while (num_started_ < wanted) {
             try {
-                std::thread([this, number = num_started_] { work_for_ever(number); }).detach();
+                std::thread worker([this, number = num_started_] { work_for_ever(number); });
+                workers_.push_back(worker.native_handle());
+                worker.detach();
             } catch (const std::system_error&) {
                 return;  // fewer threads do the same work
             }
             ++num_started_;
         }
+        leave_processor_to_caller();
     }
 
     std::atomic<uint64_t> ticket_{0};
@@ -266,7 +290,8 @@ class Pool {
     std::atomic<bool> is_waited_for_{false};
     std::mutex mutex_;
     std::condition_variable work_came_, all_done_;
-    int num_started_ = 0;
+    int num_started_ = 0, num_placed_ = 0, callers_processor_ = -1;
+    std::vector<pthread_t> workers_;
 };
 
 std::atomic<int> wanted_threads{1};
