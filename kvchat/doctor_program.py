@@ -23,6 +23,7 @@ from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, LayerSpec
 from kvchat.kv.staged_restore import StagedRestore, export_group
 from kvchat.kv.stored_prefix import find_stored_prefix
+from kvchat.kv.window_schedule import WindowChange
 from kvchat.native.kernels import Kernels
 
 LAYER_WINDOW = 33
@@ -105,6 +106,7 @@ class Program:
             (self.cancel, 6),
             (self.fail, 4),
             (self.save, 6),
+            (self.change_window, 6),
         )
         kinds = [command for command, _ in commands]
         weights = [weight for _, weight in commands]
@@ -130,13 +132,29 @@ class Program:
         """Start a sequence, half of them with a window."""
         if len(self.twins) >= 8:
             return
-        window, sinks = None, 0
-        if self.rng.random() < 0.5:
-            window = self.rng.choice((5, 16, 33, 64))
-            sinks = self.rng.choice((0, 3, 20))
+        window, sinks = self.any_window() if self.rng.random() < 0.5 else (None, 0)
         cache_id = self.cache.open(window=window, sinks=sinks)
-        sinks = self.cache.visible_set(cache_id).sinks
-        self.twins.append(Twin(cache_id, window, sinks))
+        self.twins.append(Twin(cache_id, [self.change(0, window, sinks)]))
+
+    def change_window(self) -> None:
+        """Read what follows under another window, or none; now and then what is there as well."""
+        twin = self.pick()
+        if twin is None:
+            return
+        if self.rng.random() < 0.4:
+            self.cut(twin, self.rng.randint(0, len(twin.token_ids)))
+        window, sinks = self.any_window() if self.rng.random() < 0.7 else (None, 0)
+        before, start = self.cache.length(twin.cache_id), len(twin.token_ids)
+        if self.rng.random() < 0.3:
+            start = self.rng.randint(0, start)
+        twin.change_window(self.change(start, window, sinks))
+        if before == start and self.rng.random() < 0.5:
+            kept = self.cache.set_window(twin.cache_id, window, sinks)
+        else:
+            kept = self.cache.set_windows(twin.cache_id, twin.windows)
+        wanted = (before, 0) if start >= before else range(before + 1)
+        assert kept in wanted, "a change of what follows cost a part of what was there"
+        self.cache.check_integrity()
 
     def append(self) -> None:
         """Add tokens to a sequence, to a length near the edge of a block more often than not."""
@@ -166,9 +184,7 @@ class Program:
         available = self.cache.num_available
         child = self.cache.fork(twin.cache_id, computed)
         assert self.cache.num_available == available, "a fork took a block"
-        self.twins.append(
-            Twin(child, twin.window, twin.sinks, twin.token_ids[:length], twin.rows[:length])
-        )
+        self.twins.append(twin.fork(child, length))
 
     def rewind(self) -> None:
         """Go back to any token."""
@@ -283,7 +299,7 @@ class Program:
         prefix = find_stored_prefix(
             self.cache.paged_sequence(twin.cache_id),
             twin.token_ids,
-            self.cache.visible_sets_of(twin.cache_id),
+            self.cache.schedules(twin.cache_id),
             self.block_size,
             self.cache.salt,
             find,
@@ -311,6 +327,15 @@ class Program:
         """Return random tokens."""
         return [self.rng.randrange(self.alphabet) for _ in range(count)]
 
+    def any_window(self) -> tuple[int | None, int]:
+        """Return some window and sinks."""
+        return self.rng.choice((5, 16, 33, 64)), self.rng.choice((0, 3, 20))
+
+    def change(self, start: int, window: int | None, sinks: int) -> WindowChange:
+        """Return a window as the cache keeps it: sinks are whole blocks."""
+        rounded = -(-sinks // self.block_size) * self.block_size
+        return WindowChange(start, window, 0 if window is None else rounded)
+
     def pick(self) -> Twin | None:
         """Return any open sequence."""
         return self.rng.choice(self.twins) if self.twins else None
@@ -321,6 +346,7 @@ class Program:
         computed = min(length, self.cache.length(twin.cache_id))
         self.cache.truncate(twin.cache_id, computed)
         twin.cut(length)
+        self.cache.set_windows(twin.cache_id, twin.windows)
 
     def is_whole(self, twin: Twin) -> bool:
         """Say whether all tokens are computed, and there is room for one more."""
@@ -370,7 +396,7 @@ class Program:
         logits = self.model(ids, at, self.cache, ends.to(self.device))
         for row, (twin, new) in zip(logits.tolist(), rows, strict=True):
             token_ids = twin.token_ids[: self.cache.length(twin.cache_id)] + new
-            state = self.model.list_states(token_ids, twin.window, twin.sinks)[-1]
+            state = self.model.list_states(token_ids, changes=twin.windows)[-1]
             assert row == self.model.list_logits(state), "attention saw other tokens"
             self.findings.tokens_compared += 1
 
@@ -378,7 +404,7 @@ class Program:
         """Store the rows of the step's tokens; a dense program attends and compares as well."""
         whole = []  # of each sequence, all rows after the step
         for twin, new in rows:
-            after = Twin(twin.cache_id, None, 0, list(twin.token_ids), list(twin.rows))
+            after = twin.fork(twin.cache_id, len(twin.token_ids))
             done = self.cache.length(twin.cache_id)
             if len(twin.rows) == done:
                 after.extend(new)
@@ -394,8 +420,9 @@ class Program:
             first = 0
             for all_, (twin, new) in zip(whole, rows, strict=True):
                 mine = slice(first, first + len(new))
+                _, window, sinks = twin.window_at(len(all_) - len(new))
                 expected = dense_attention(
-                    query[mine], all_, all_.flip(-1), layer, window=twin.window, sinks=twin.sinks
+                    query[mine], all_, all_.flip(-1), layer, window=window, sinks=sinks
                 )
                 assert torch.allclose(output[mine], expected, rtol=1e-4, atol=1e-3), (
                     "attention differs from dense attention"

@@ -93,17 +93,26 @@ class HashModel:
         return (_join(last, vocabulary) & 1023).float() / 64
 
     def list_states(
-        self, token_ids: Sequence[int], window: int | None = None, sinks: int = 0
+        self,
+        token_ids: Sequence[int],
+        window: int | None = None,
+        sinks: int = 0,
+        changes: Sequence[tuple[int, int | None, int]] = (),
     ) -> list[int]:
         """Return the final state after each token, computed on plain lists from nothing.
 
+        changes  other windows: from which position on, window, sinks; in order
+
         `sinks` is the number the cache keeps, which is rounded up to whole blocks.
         """
+        windows: list[tuple[int | None, int]] = []  # of each position
+        for at in range(len(token_ids)):
+            for start, new_window, new_sinks in changes:
+                if start == at:
+                    window, sinks = new_window, new_sinks
+            windows.append((window, sinks))
         states = [_join(_join(0, token_id), at) for at, token_id in enumerate(token_ids)]
         for index, layer_window in enumerate(self.layer_windows):
-            own, kept = window, sinks
-            if layer_window is not None and (own is None or layer_window <= own + kept):
-                own, kept = layer_window, 0
             # A digest is linear, so the digest of a sum is the sum of digests.
             digests = [
                 [_list_digest(_list_value(index, head, state)) for state in states]
@@ -111,6 +120,9 @@ class HashModel:
             ]
             following = []
             for at, state in enumerate(states):
+                own, kept = windows[at]
+                if layer_window is not None and (own is None or layer_window <= own + kept):
+                    own, kept = layer_window, 0
                 visible = list(range(at + 1))
                 if own is not None and at >= kept + own:
                     visible = visible[:kept] + visible[at + 1 - own :]
@@ -124,21 +136,29 @@ class HashModel:
         """Return the logits that follow a token with this final state."""
         return [(_join(state, token_id) & 1023) / 64 for token_id in range(self.vocab_size)]
 
-    def states(self, token_ids: Sequence[int], window: int | None = None, sinks: int = 0) -> Tensor:
+    def states(
+        self,
+        token_ids: Sequence[int],
+        window: int | None = None,
+        sinks: int = 0,
+        changes: Sequence[tuple[int, int | None, int]] = (),
+    ) -> Tensor:
         """Return what `list_states` does, [T] int64, by whole columns, for long texts.
 
         No cache, no attention: sums over visible tokens are differences of running sums.
         """
         at = torch.arange(len(token_ids))
         state = _join(_join(torch.zeros_like(at), torch.tensor(token_ids)), at)  # [T]
+        parts = [each for each in ((0, window, sinks), *changes) if each[0] < len(at)]
+        ends = torch.tensor([*(start for start, _, _ in parts[1:]), len(at)])
+        counts = torch.diff(ends, prepend=ends.new_zeros(1))
         for index, layer_window in enumerate(self.layer_windows):
-            seen = VisibleSet(window, sinks).within(layer_window)
-            num_visible, needle = _choose(
-                _join(state, 2 * index + 1), at, [seen], torch.tensor([len(at)])
-            )
+            seen = [VisibleSet(size, first).within(layer_window) for _, size, first in parts]
+            num_visible, needle = _choose(_join(state, 2 * index + 1), at, seen, counts)
+            all_sinks = torch.tensor([each.sinks for each in seen]).repeat_interleave(counts)
             sums, needles = (_digest(_value(index, head, state)) for head in (0, 1))
             sums = torch.cat((sums.new_zeros(1), sums.cumsum(0)))  # [T + 1]
-            num_hidden, kept = at + 1 - num_visible, min(seen.sinks, len(at))
+            num_hidden, kept = at + 1 - num_visible, all_sinks.clamp(max=len(at))
             total = sums[at + 1] - sums[kept + num_hidden] + sums[kept]
             state = _join(_join(state, total & _MASK), needles[needle])
         return state

@@ -43,7 +43,7 @@ class Admission:
             raise InvalidArgument("An empty prompt has nothing to answer.")
         if not 0 <= min(request.token_ids) <= max(request.token_ids) < self._vocab_size:
             raise InvalidArgument("The prompt has token ids that the model does not know.")
-        visible = self._cache.visible_set(sequence.cache_id)
+        visible = self._cache.schedule(sequence.cache_id).last
         num_tokens = len(request.token_ids)
         if visible.window is None and num_tokens >= self._context_tokens:
             raise ContextTooLong(
@@ -136,7 +136,7 @@ class Admission:
             if (
                 len(ahead.keys) == index
                 and ahead.keys[-1:] == state.keys[-1:]
-                and ahead.visible == state.visible
+                and ahead.schedule == state.schedule
                 and other.token_ids[index * size : (index + 1) * size] == tokens
             ):
                 return other

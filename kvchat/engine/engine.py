@@ -21,9 +21,11 @@ from kvchat.engine.scheduler import ScheduledRow, Scheduler
 from kvchat.engine.scoring import score_chunk
 from kvchat.engine.sequence import ResumeCost, Sequence, SequenceState, SequenceStats
 from kvchat.engine.step_times import StepTimes
+from kvchat.engine.window_fit import WindowFit, Windows
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.prefix_index import num_equal
+from kvchat.kv.window_schedule import WindowChange
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -59,6 +61,7 @@ class Engine:
         self._sequences = self._lineup.by_owner
         self._room = Room(cache, self._lineup)
         self._rotation_fit = RotationFit(cache, self._lineup)
+        self._window_fit = WindowFit(cache, context_tokens)
         self._admission = Admission(
             cache,
             self._lineup,
@@ -88,6 +91,7 @@ class Engine:
     def residency(self, residency: "Residency | None") -> None:
         self._room.residency = residency
         self._rotation_fit.residency = residency
+        self._window_fit.residency = residency
 
     def limit_choices(self, num_ids: int) -> None:
         """Choose no id from `num_ids` on: models have rows for more than their tokenizer has."""
@@ -131,18 +135,27 @@ class Engine:
         """Start an empty sequence; raises InvalidArgument for a name in use or a bad window."""
         if owner in self._lineup.by_owner:
             raise InvalidArgument(f"The sequence '{owner}' is open already.")
-        rounded = -(-sinks // self.cache.block_size) * self.cache.block_size
-        if window is not None and window + rounded > self.context_tokens:
-            raise InvalidArgument(
-                f"A window of {window} tokens and {rounded} sinks do not fit the context of "
-                f"{self.context_tokens} tokens."
-            )
+        self._window_fit.check([WindowChange(0, window, sinks)])
         cache_id = self.cache.open(window=window, sinks=sinks, owner=owner, label=label)
         self._lineup.by_owner[owner] = Sequence(owner, cache_id)
 
     def is_open(self, owner: str) -> bool:
         """Say whether a sequence of this name is open."""
         return owner in self._lineup.by_owner
+
+    def set_windows(self, owner: str, windows: Windows) -> int:
+        """Give an idle sequence other windows, from position 0 on; return how many are computed.
+
+        Lets go of what nobody will see, and takes back what is seen again and still resident.
+        Does nothing while it generates: the next request says what it is to be read under. Raises
+        InvalidArgument for windows that do not fit the context.
+        """
+        sequence = self._lineup.find(owner)
+        self._window_fit.check(windows)
+        if sequence.request is None:
+            self._window_fit.prepare(sequence, windows)
+            self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
+        return self.cache.length(sequence.cache_id)
 
     def submit(self, request: Request) -> None:
         """Queue a generation; keys and values of the common prefix are kept.
@@ -158,6 +171,9 @@ class Engine:
         sequence.looked_at = None
         sequence.arrival = sequence.last_used = self._lineup.tick()
         try:
+            if request.windows is not None:
+                self._window_fit.check(request.windows)
+                self._window_fit.prepare(sequence, request.windows)
             self._admission.check(sequence, request)
         except KVChatError as error:
             self._finish(sequence, FinishReason.FAILED, error.sentence, code=error.code)
@@ -169,7 +185,7 @@ class Engine:
             self.residency.asked(sequence)
         self._lineup.wait(sequence)
 
-    def prefetch(self, owner: str, token_ids: list[int]) -> None:
+    def prefetch(self, owner: str, token_ids: list[int], windows: Windows | None = None) -> None:
         """Bring an idle sequence of these tokens back from disk, before its next request is known.
 
         Does nothing while it generates, or has computed other tokens.
@@ -180,6 +196,7 @@ class Engine:
         if self.residency is None or sequence.request is not None or is_other:
             return
         sequence.token_ids = list(token_ids)
+        self._window_fit.prepare(sequence, windows)
         self._rotation_fit.prepare(sequence, len(token_ids))
         self.cache.adopt(sequence.cache_id, [*token_ids, -1])
         self.residency.prefetch(sequence)
@@ -209,8 +226,11 @@ class Engine:
             self.residency.turn_ended(forked)
         return self.cache.length(cache_id)
 
-    def rewind(self, owner: str, length: int) -> int:
-        """Keep the first `length` tokens of an idle sequence; return how many are computed."""
+    def rewind(self, owner: str, length: int, windows: Windows | None = None) -> int:
+        """Keep the first `length` tokens of an idle sequence; return how many are computed.
+
+        windows  under which the sequence is read from here on, where they change with it
+        """
         sequence = self._lineup.find(owner)
         assert sequence.request is None, "a running sequence is cancelled before it is rewound"
         if length < 0:
@@ -219,11 +239,13 @@ class Engine:
             self.residency.forget(sequence)
             self.residency.will_cut(sequence, length)
         del sequence.token_ids[length:]
-        computed = self.cache.length(sequence.cache_id)
-        if length < computed:
-            kept = self.cache.truncate(sequence.cache_id, length)
-            if kept < length:  # a window had let go of what is seen there
-                self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
+        before = self.cache.length(sequence.cache_id)
+        self._window_fit.prepare(sequence, windows)
+        if length < self.cache.length(sequence.cache_id):
+            self.cache.truncate(sequence.cache_id, length)
+        if self.cache.length(sequence.cache_id) < min(before, length):
+            # A window had let go of what is seen there.
+            self.cache.adopt(sequence.cache_id, [*sequence.token_ids, -1])
         return self.cache.length(sequence.cache_id)
 
     def num_restorable(self, owner: str, token_ids: list[int]) -> int:
@@ -242,11 +264,14 @@ class Engine:
         own = self._lineup.find(owner).token_ids
         return num_equal(own, token_ids)
 
-    def resume_cost(self, owner: str, token_ids: list[int]) -> ResumeCost:
+    def resume_cost(
+        self, owner: str, token_ids: list[int], windows: Windows | None = None
+    ) -> ResumeCost:
         """Return where the tokens are that a sequence is to have next; changes nothing of it."""
         own = self._lineup.find(owner)
         computed = self.cache.token_ids(own.cache_id)
-        if computed == token_ids and self._rotation_fit.is_fit(own, len(token_ids)):
+        is_fit = self._window_fit.is_fit(own, windows)
+        if computed == token_ids and is_fit and self._rotation_fit.is_fit(own, len(token_ids)):
             return ResumeCost(owner, len(computed), 0, 0)
         name = f"{owner}?"
         with self.cache.unrecorded():
@@ -254,6 +279,7 @@ class Engine:
             try:
                 twin = self._lineup.find(name)
                 twin.token_ids = list(token_ids)
+                self._window_fit.prepare(twin, windows)
                 self._rotation_fit.prepare(twin, len(token_ids))
                 self.cache.adopt(twin.cache_id, [*token_ids, -1])
                 resident = self.cache.length(twin.cache_id)
@@ -263,12 +289,20 @@ class Engine:
             finally:
                 self.close(name)
 
-    def begin_score(self, owner: str, name: str, token_ids: list[int], first: int) -> None:
+    def begin_score(
+        self,
+        owner: str,
+        name: str,
+        token_ids: list[int],
+        first: int,
+        windows: Windows | None = None,
+    ) -> None:
         """Open `name` to read tokens again from `first` on; see `score_chunk`, then `close` it."""
         length = min(self.num_common(owner, token_ids), first - 1)
         self.fork(owner, name, length)
         twin = self._lineup.find(name)
         twin.token_ids = list(token_ids)
+        self._window_fit.prepare(twin, windows)
         self.cache.adopt(twin.cache_id, token_ids[:first])
 
     def score_chunk(self, name: str) -> dict[int, bytes]:
@@ -431,7 +465,7 @@ class Engine:
         return self._lineup.find(owner)
 
     def _is_context_full(self, sequence: Sequence) -> bool:
-        visible = self.cache.visible_set(sequence.cache_id)
+        visible = self.cache.schedule(sequence.cache_id).last
         return visible.window is None and len(sequence.token_ids) >= self.context_tokens
 
     def _keep_common_prefix(self, sequence: Sequence, token_ids: list[int]) -> None:

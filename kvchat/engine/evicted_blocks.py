@@ -12,7 +12,7 @@ from itertools import groupby
 
 from kvchat.engine.segment_store import SegmentStore
 from kvchat.engine.sequence import Sequence
-from kvchat.engine.unsaved_blocks import schedule
+from kvchat.engine.unsaved_blocks import schedule_name
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.paged_sequence import chain_key
 from kvchat.kv.segments import MAX_BLOCKS, Segment, SegmentIndex, SegmentLayout
@@ -66,7 +66,7 @@ class EvictedBlocks:
             key = state.keys[index]
             if self._store.groups(key) != self._layout.all_groups:
                 stem = chain_key(state, index, (), size, cache.salt)
-                name = schedule(state.visible)
+                name = schedule_name(state.schedule)
                 self._origins[key] = _Origin(sequence.owner, name, index, stem)
         # Blocks that went some other way leave entries behind; the oldest of too many go.
         for key in list(self._origins)[: -2 * sum(pool.num_blocks for pool in cache.pools)]:

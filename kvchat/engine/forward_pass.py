@@ -161,9 +161,9 @@ class ForwardPass:
 
     def _is_behind_window(self, row: ScheduledRow, need: BlockCounts) -> bool:
         """Say whether a row could do with fewer of the blocks that are lacking."""
-        visible_sets = self._cache.visible_sets_of(row.sequence.cache_id)
+        schedules = self._cache.schedules(row.sequence.cache_id)
         lacking = need.lacking(self._cache.available)
-        return all(visible_sets[group].window is not None for group in lacking)
+        return all(schedules[group].last.window is not None for group in lacking)
 
     def _sample(
         self, rows: list[ScheduledRow], logits: Tensor, is_finite: list[bool]

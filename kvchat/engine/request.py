@@ -4,12 +4,13 @@ Knows token ids only. Text comes from a TextStream that the caller hands in, so 
 work without the engine knowing what text is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
 from typing import Protocol
 
+from kvchat.kv.window_schedule import WindowChange as WindowChange
 from kvchat.sampling_params import SamplingParams
 
 _request_ids = count(1)
@@ -78,7 +79,8 @@ class TokenEvent:
 class Request:
     """One generation for the sequence of `owner`.
 
-    `token_ids` are all tokens the sequence is to have before the first new one. `on_event` is
+    `token_ids` are all tokens the sequence is to have before the first new one, and `windows` under
+    which windows each is read, in order of their positions; None leaves them. `on_event` is
     called on the engine thread and must only append somewhere. `is_cancelled` may be set by any
     thread; a running step then discards this row at its end.
     """
@@ -91,4 +93,5 @@ class Request:
     on_event: Callable[[TokenEvent], None]
     text_stream: TextStream
     is_cancelled: bool = False
+    windows: "Sequence[WindowChange] | None" = None
     id: int = field(default_factory=lambda: next(_request_ids))

@@ -119,7 +119,7 @@ class RestorePlanner:
         return find_stored_prefix(
             state,
             token_ids,
-            cache.visible_sets_of(sequence.cache_id),
+            cache.schedules(sequence.cache_id),
             cache.block_size,
             cache.salt,
             find,
@@ -135,9 +135,9 @@ class RestorePlanner:
         if state.token_ids is None:
             return None
         return find_stored_prefix(
-            PagedSequence(state.visible, [], length=state.length),
+            PagedSequence(state.schedule, [], length=state.length),
             token_ids,
-            cache.visible_sets_of(sequence.cache_id),
+            cache.schedules(sequence.cache_id),
             block_size,
             cache.salt,
             lambda key, ids: self._store.find(key, ids, block_size),
@@ -163,7 +163,7 @@ class RestorePlanner:
     ) -> RestorePlan:
         """Return what to read of blocks of another size, so that whole blocks come of it."""
         size = self._cache.block_size
-        visible_sets = self._cache.visible_sets_of(sequence.cache_id)
+        schedules = self._cache.schedules(sequence.cache_id)
         first = len(self._cache.paged_sequence(sequence.cache_id).keys) * size
         length, most = prefix.length, first + self._max_blocks * size
         is_part = self._has_no_window(sequence) and length > most
@@ -180,7 +180,7 @@ class RestorePlanner:
             blocks = range(begin // size, -(-min(behind, length) // size))
             groups = sum(
                 1 << group
-                for group, seen in enumerate(visible_sets)
+                for group, seen in enumerate(schedules)
                 if any(block not in seen.hidden_blocks(length, size) for block in blocks)
             )
             if index < len(prefix.keys):
@@ -201,5 +201,5 @@ class RestorePlanner:
         )
 
     def _has_no_window(self, sequence: Sequence) -> bool:
-        visible_sets = self._cache.visible_sets_of(sequence.cache_id)
-        return all(visible.window is None for visible in visible_sets)
+        schedules = self._cache.schedules(sequence.cache_id)
+        return not any(schedule.has_window for schedule in schedules)

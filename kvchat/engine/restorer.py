@@ -18,8 +18,8 @@ from kvchat.kv.block_conversion import OpenTail, convert_blocks
 from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.segments import FetchedBlocks, FoundBlocks, SegmentLayout
-from kvchat.kv.spec import VisibleSet
 from kvchat.kv.staged_restore import StagedRestore
+from kvchat.kv.window_schedule import WindowSchedule
 
 SLICE_BYTES = 8 << 20
 """About so many bytes are copied between two steps, in either direction, while anyone streams"""
@@ -230,7 +230,7 @@ class Restorer:
     def _start(self, sequence: Sequence, plan: RestorePlan, token_ids: Sequences[int]) -> None:
         restore = self._restore = _Restore(sequence, list(token_ids), plan, self._clock())
         ids = restore.token_ids[: plan.length]
-        visible = self._cache.visible_set(sequence.cache_id)
+        schedule = self._cache.schedule(sequence.cache_id)
 
         def take(fetched: FetchedBlocks, tail: OpenTail | None) -> None:
             if self._restore is restore:
@@ -243,13 +243,17 @@ class Restorer:
         def tell(fetched: FetchedBlocks) -> None:
             tail = None
             if plan.block_size is not None:
-                fetched, tail = self._converted(plan, fetched, ids, visible)
+                fetched, tail = self._converted(plan, fetched, ids, schedule)
             self._post(lambda: take(fetched, tail))
 
         self._store.fetch(sequence.owner, plan.wanted, tell, plan.block_size)
 
     def _converted(
-        self, plan: RestorePlan, fetched: FetchedBlocks, token_ids: list[int], visible: VisibleSet
+        self,
+        plan: RestorePlan,
+        fetched: FetchedBlocks,
+        token_ids: list[int],
+        schedule: WindowSchedule,
     ) -> tuple[FetchedBlocks, OpenTail | None]:
         """Return blocks of the pool's size; not on the engine's thread."""
         assert plan.block_size is not None
@@ -261,7 +265,7 @@ class Restorer:
                 plan.keys,
                 fetched.blocks,
                 token_ids,
-                visible,
+                schedule,
                 self._cache.salt,
             )
         except MemoryError:

@@ -31,7 +31,7 @@ class RotationFit:
         if not cache.spec.depends_on_length or not num_tokens:
             return True
         length = cache.scheme_length(cache_id, num_tokens)
-        return length == cache.visible_set(cache_id).scheme_length
+        return length == cache.schedule(cache_id).scheme_length
 
     def prepare(self, sequence: Sequence, num_tokens: int) -> None:
         """Have a sequence rotated for so many tokens; it lets go of keys rotated otherwise."""

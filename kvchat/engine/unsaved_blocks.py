@@ -6,8 +6,8 @@ from kvchat.kv.block_table import HOLE
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.segments import MAX_BLOCKS, Segment, SegmentIndex, SegmentLayout
-from kvchat.kv.spec import VisibleSet
 from kvchat.kv.staged_restore import export_group
+from kvchat.kv.window_schedule import WindowSchedule
 
 _Dirty = tuple[int, dict[int, int]]
 """Index of a block in its sequence, and its id in each layer group in which it is not saved"""
@@ -55,14 +55,16 @@ class UnsavedBlocks:
         if state.length % size and sequence.request is None:
             index = len(keys)
             tail_ids = state.token_ids[index * size :]
-            stem = chain_key(state, index, (), size, cache.salt)
+            # No token is there yet that a change from here on would say anything of.
+            so_far = PagedSequence(state.schedule.before(state.length), [], keys=state.keys)
+            stem = chain_key(so_far, index, (), size, cache.salt)
             found = self._store.find_tail(stem, tail_ids)
             if found is not None and found[1:] == (len(tail_ids), self._layout.all_groups):
                 keys.append(found[0])  # the same tokens, or a block that begins with them
             else:
-                keys.append(chain_key(state, index, tail_ids, size, cache.salt))
+                keys.append(chain_key(so_far, index, tail_ids, size, cache.salt))
                 blocks = {group: table.blocks[index] for group, table in enumerate(state.tables)}
-                segments.append(self._segment(state, [(index, blocks)], keys[-1]))
+                segments.append(self._segment(state, [(index, blocks)], (keys[-1], stem)))
         return segments, keys
 
     def _resident(self, state: PagedSequence, index: int, saved: int) -> dict[int, int]:
@@ -85,37 +87,42 @@ class UnsavedBlocks:
         return found
 
     def _segment(
-        self, state: PagedSequence, run: list[_Dirty], tail_key: bytes | None = None
+        self, state: PagedSequence, run: list[_Dirty], tail: tuple[bytes, bytes] | None = None
     ) -> Segment:
-        """Copy a run of blocks out of the pool; with `tail_key` the run is the open last block."""
+        """Copy a run of blocks out of the pool; with `tail`, a key and its stem, the open block."""
         cache, size = self._cache, self._cache.block_size
         assert state.token_ids is not None
         first, behind = run[0][0], run[-1][0] + 1
-        keys = [*state.keys, tail_key or b""]
+        indexes = range(first, behind)
+        keys = [state.keys[index] for index in indexes] if tail is None else [tail[0]]
+        stems = [chain_key(state, index, (), size, cache.salt) for index in indexes]
+        if tail is not None:
+            stems = [tail[1]]
         places = tuple(
             tuple(place for place, (_, blocks) in enumerate(run) if group in blocks)
             for group in range(len(cache.pools))
         )
-        num_valid = None if tail_key is None else state.length % size
+        num_valid = None if tail is None else state.length % size
         arrays = tuple(
             export_group(cache, group, [run[place][1][group] for place in of_group], num_valid)
             for group, of_group in enumerate(places)
         )
         index = SegmentIndex(
-            schedule(state.visible),
+            schedule_name(state.schedule),
             first,
-            tuple(keys[first:behind]),
-            tuple(chain_key(state, index, (), size, cache.salt) for index in range(first, behind)),
-            tuple(
-                tuple(state.token_ids[index * size : (index + 1) * size])
-                for index in range(first, behind)
-            ),
+            tuple(keys),
+            tuple(stems),
+            tuple(tuple(state.token_ids[index * size : (index + 1) * size]) for index in indexes),
             places,
         )
         return Segment(index, arrays)
 
 
-def schedule(visible: VisibleSet) -> str:
-    """Return what a segment's header says of window and rotation its tokens were computed with."""
-    window = "" if visible.window is None else f"{visible.sinks}|{visible.window}"
-    return window if not visible.scheme_length else f"{window}|{visible.scheme_length}"
+def schedule_name(schedule: WindowSchedule) -> str:
+    """Return what a segment's header says of windows and rotation its tokens were computed with."""
+    parts = []
+    for start, seen in schedule.parts:
+        words = "" if seen.window is None else f"{seen.sinks}|{seen.window}"
+        parts.append(f"{start}={words}" if start else words)
+    windows = ";".join(parts)
+    return windows if not schedule.scheme_length else f"{windows}|{schedule.scheme_length}"

@@ -198,7 +198,7 @@ def seen_rows(rows: Sequence[StepRow], group_index: int, layer_window: int | Non
     seen: list[SeenRow] = []
     num_tokens = 0
     for row in rows:
-        visible = row.sequence.visible.within(layer_window)
+        visible = row.visible.within(layer_window)
         table = row.groups[group_index].table_after(row.sequence.tables[group_index])
         seen.append(SeenRow(table, visible, row.start, row.count, num_tokens))
         num_tokens += row.count

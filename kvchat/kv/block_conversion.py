@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.segments import BlockArray, FoundBlocks, SegmentLayout
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.window_schedule import WindowSchedule
 
 
 class OpenTail(NamedTuple):
@@ -35,7 +35,7 @@ def convert_blocks(
     keys: Sequence[bytes],
     found: FoundBlocks,
     token_ids: Sequence[int],
-    visible: VisibleSet,
+    schedule: WindowSchedule,
     salt: bytes,
 ) -> ConvertedBlocks:
     """Return blocks of the target's size for the tokens of blocks of the source's size.
@@ -43,11 +43,11 @@ def convert_blocks(
     keys       those of all source blocks, from position 0 on; the last block may be an open one
     found      those of them that are there, by key and layer group
     token_ids  all tokens the source blocks hold; the target's open block holds the last of them
-    visible    what the sequence sees, in the target's terms
+    schedule   what the sequence sees, in the target's terms
     """
     old, new = source.block_size, target.block_size
     length = len(token_ids)
-    sequence = PagedSequence(visible, [])
+    sequence = PagedSequence(schedule, [])
     blocks: dict[tuple[bytes, int], tuple[memoryview, ...]] = {}
     tail: OpenTail | None = None
     for index in range(-(-length // new)):

@@ -294,6 +294,12 @@ class DynamicCache(ContiguousCache):
         """Bytes of all stored keys and values, and of room that was grown ahead."""
         return sum(key.nbytes + value.nbytes for key, value in self._stored.values())
 
+    def set_window(self, sequence: SequenceId, window: int | None, sinks: int = 0) -> None:
+        """Let the tokens that follow see the first `sinks` and the last `window`; None is all."""
+        check_window(window, sinks)
+        state = self._sequences[sequence]
+        state.window, state.sinks = window, sinks
+
     def truncate(self, sequence: SequenceId, length: int) -> int:
         """Keep the first `length` tokens."""
         super().truncate(sequence, length)

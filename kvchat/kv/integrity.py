@@ -12,7 +12,7 @@ from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.memory_report import MemoryReport
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.window_schedule import WindowSchedule
 
 
 def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:
@@ -56,16 +56,16 @@ def check_pool(pool: BlockPool, tables: Iterable[BlockTable]) -> None:
 
 
 def check_sequence(
-    sequence: PagedSequence, visible_sets: Sequence[VisibleSet], block_size: int, salt: bytes
+    sequence: PagedSequence, schedules: Sequence[WindowSchedule], block_size: int, salt: bytes
 ) -> None:
     """Check one sequence: table lengths, holes, keys, and what its published blocks claim to hold.
 
-    visible_sets  what queries of each layer group see, in the order of the tables
+    schedules  what queries of each layer group see, in the order of the tables
     """
     size, length = block_size, sequence.length
-    for table, visible in zip(sequence.tables, visible_sets, strict=True):
+    for table, seen in zip(sequence.tables, schedules, strict=True):
         assert len(table.blocks) == -(-length // size), "table length"
-        hidden = visible.hidden_blocks(sequence.release_length, size)
+        hidden = seen.hidden_blocks(sequence.release_length, size)
         for index, block in enumerate(table.blocks):
             # Equal in both directions: no hole where a query looks, no block that none can see.
             assert (block == HOLE) == (index in hidden), "holes"
@@ -78,8 +78,9 @@ def check_sequence(
     for index, key in enumerate(sequence.keys):
         tokens = token_ids[index * size : (index + 1) * size]
         assert key == chain_key(sequence, index, tokens, size, salt), "chained key"
-        visible = sequence.visible
-        if not visible.scheme_length and not visible.has_slid((index + 1) * size - 1):
+        schedule, positions = sequence.schedule, range(index * size, (index + 1) * size)
+        is_plain = not any(schedule.at(position).has_slid(position) for position in positions)
+        if not schedule.scheme_length and is_plain:
             assert key == block_key(parent, tokens, salt), "a key before the window slid"
         for table in sequence.tables:
             block = table.blocks[index]

@@ -6,7 +6,6 @@ becomes of the slots is the business of `paged_cache.py`, which reserves steps o
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from functools import partial
 
 from kvchat.errors import InvalidArgument
@@ -17,8 +16,9 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.pool_events import PoolEvents
 from kvchat.kv.pool_history import PoolHistory
 from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import KVCacheSpec, SequenceId, VisibleSet, check_window
+from kvchat.kv.spec import KVCacheSpec, SequenceId
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowChange, WindowSchedule
 
 
 class PagedBookkeeping:
@@ -80,37 +80,14 @@ class PagedBookkeeping:
         `owner` names the sequence in views, `label` in the words of events.
         Raises InvalidArgument for a window below 1 or negative sinks.
         """
-        check_window(window, sinks)
-        size = self.block_size
-        rounded = 0 if window is None else -(-sinks // size) * size
-        visible = VisibleSet(window, rounded, scheme_length)
-        tables = [BlockTable(pool, size) for pool in self.pools]
-        return self._register(PagedSequence(visible, tables, owner, label))
+        changes = [WindowChange(0, window, sinks)]
+        schedule = WindowSchedule.of(changes, self.block_size, scheme_length)
+        tables = [BlockTable(pool, self.block_size) for pool in self.pools]
+        return self._register(PagedSequence(schedule, tables, owner, label))
 
     def length(self, sequence: SequenceId) -> int:
         """Return the number of committed tokens."""
         return self._state(sequence).length
-
-    def visible_set(self, sequence: SequenceId) -> VisibleSet:
-        """Return the session's window and sinks, rounded up to blocks."""
-        return self._state(sequence).visible
-
-    def scheme_length(self, sequence: SequenceId, num_tokens: int) -> int:
-        """Return the `scheme_length` that a sequence should have once it has `num_tokens`."""
-        visible = replace(self._state(sequence).visible, scheme_length=0)
-        return self.spec.scheme_length(visible.rotated_length(num_tokens - 1))
-
-    def rotate_for(self, sequence: SequenceId, scheme_length: int) -> None:
-        """Have keys of a sequence rotated for another `scheme_length` from now on.
-
-        It lets go of all it has, which was rotated otherwise: its tokens are found again by
-        `adopt`, or brought again. Nothing changes where it has that length already.
-        """
-        state = self._at_rest(sequence)
-        if scheme_length != state.visible.scheme_length:
-            dropped = self._cut(state, 0)
-            state.visible = replace(state.visible, scheme_length=scheme_length)
-            self.record("release", f"{state.name} is rotated for another length", dropped)
 
     def token_ids(self, sequence: SequenceId) -> list[int]:
         """Return a copy of the ids of the committed tokens.
@@ -170,22 +147,6 @@ class PagedBookkeeping:
     def can_rewind(self, sequence: SequenceId, length: int) -> bool:
         """Say whether `truncate` would keep `length` tokens, and not 0 because of a window."""
         return self._standing_length(self._state(sequence), length) == length
-
-    def hold(self, sequence: SequenceId) -> None:
-        """Keep what the sequence sees now, although windows move on, until `let_go`.
-
-        So it can be truncated to any length from now on, at the price of the blocks held. Asked
-        again, it holds what is seen by then, and lets go of the rest.
-        """
-        self.let_go(sequence)
-        state = self._at_rest(sequence)
-        state.held_since = state.length
-
-    def let_go(self, sequence: SequenceId) -> None:
-        """End `hold`: release what the windows of the sequence have left behind."""
-        state = self._at_rest(sequence)
-        state.held_since = None
-        state.release_hidden(self._visible_sets(state))
 
     @contextmanager
     def checkpoint(self, sequence: SequenceId) -> Iterator[SequenceId]:
@@ -247,8 +208,8 @@ class PagedBookkeeping:
             raise InvalidArgument(
                 "The ids do not begin with those of the sequence; truncate it first."
             )
-        visible_sets = self._visible_sets(state)
-        prefix = find_resident_prefix(state, token_ids, visible_sets, self.block_size, self.salt)
+        schedules = self._schedules(state)
+        prefix = find_resident_prefix(state, token_ids, schedules, self.block_size, self.salt)
         if prefix is None:
             return state.length
         num_hits = prefix.reference(state.tables)
@@ -272,17 +233,13 @@ class PagedBookkeeping:
         """
         state = self._at_rest(sequence)
         state.extend(token_ids, keys, blocks)
-        state.release_hidden(self._visible_sets(state))
+        state.release_hidden(self._schedules(state))
         self._forget_slots_behind(state)
         self._use(state)
 
     def paged_sequence(self, sequence: SequenceId) -> PagedSequence:
         """Return a sequence's tables and keys, to be looked at between two steps."""
         return self._at_rest(sequence)
-
-    def visible_sets_of(self, sequence: SequenceId) -> list[VisibleSet]:
-        """Return what queries of a sequence see, in the order of the layer groups."""
-        return self._visible_sets(self._state(sequence))
 
     def record(self, kind: str, text: str, num_blocks: int) -> None:
         """Add an event to those a panel shows."""
@@ -307,11 +264,13 @@ class PagedBookkeeping:
         if isinstance(wanted, int):
             wanted = BlockCounts([wanted] * len(self.pools))
         state = self._at_rest(sequence)
-        is_windowed = any(visible.window for visible in self._visible_sets(state))
+        schedules = self._schedules(state)
+        is_windowed = any(schedule.last.window is not None for schedule in schedules)
         dropped = 0
         while state.length and not wanted.fits(self.available):
             last = (state.length - 1) // self.block_size * self.block_size
-            dropped += self._cut(state, 0 if is_windowed else last)
+            stands = not is_windowed and state.can_stand_at(last, schedules)
+            dropped += self._cut(state, last if stands else 0)
         if dropped:
             name = state.label or "an idle sequence"
             self.record("evict", f"{name} made room; its text stays", dropped)
@@ -334,7 +293,7 @@ class PagedBookkeeping:
     def chunk_limit(self, sequence: SequenceId, wanted: int) -> int:
         """Return how many of `wanted` new tokens one step may hold: chunks respect the window."""
         state = self._state(sequence)
-        return state.visible.chunk_limit(state.length, wanted)
+        return state.schedule.chunk_limit(state.length, wanted)
 
     def blocks_for(self, sequence: SequenceId, count: int) -> int:
         """Return how many blocks `count` more tokens would take, in the layer group of most.
@@ -353,12 +312,13 @@ class PagedBookkeeping:
         Fewer than those tokens take at once where a window gives blocks back on the way.
         """
         state = self._state(sequence)
-        return state.blocks_to_hold(count, self._visible_sets(state))
+        return state.blocks_to_hold(count, self._schedules(state))
 
     def most_blocks(self, sequence: SequenceId, num_tokens: int) -> BlockCounts:
         """Return how many blocks a sequence holds alone while it grows to `num_tokens`."""
         full = -(-num_tokens // self.block_size)
-        limits = [seen.most_blocks(self.block_size) for seen in self.visible_sets_of(sequence)]
+        schedules = self._schedules(self._state(sequence))
+        limits = [schedule.most_blocks(self.block_size) for schedule in schedules]
         return BlockCounts(full if most is None else min(full, most) for most in limits)
 
     @property
@@ -422,15 +382,16 @@ class PagedBookkeeping:
             raise InvalidArgument(
                 f"Position {length} is outside the sequence, which has {state.length} tokens."
             )
-        return length if state.can_stand_at(length, self._visible_sets(state)) else 0
+        return length if state.can_stand_at(length, self._schedules(state)) else 0
 
     def _cut(self, state: PagedSequence, length: int) -> int:
         dropped = state.cut(length)
         self._forget_slots_behind(state)
         return dropped
 
-    def _visible_sets(self, state: PagedSequence) -> list[VisibleSet]:
-        return [state.visible.within(group.window) for group in self.spec.groups]
+    def _schedules(self, state: PagedSequence) -> list[WindowSchedule]:
+        """Return what queries of a sequence see, in the order of the layer groups."""
+        return [state.schedule.within(group.window) for group in self.spec.groups]
 
     def _forget_slots_behind(self, state: PagedSequence) -> None:
         """Do what is needed with slots behind a sequence's last token: nothing, without tensors."""

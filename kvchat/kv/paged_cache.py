@@ -9,7 +9,7 @@
     cache.truncate(parent, 3)           # rewind; the child keeps its blocks
 
 Layer groups have a pool, a storage and a table per sequence each. What needs no tensor lies in
-`paged_bookkeeping.py`; here are steps, and whatever reads or writes slots.
+`paged_bookkeeping.py` and `paged_windows.py`; here are steps, and whatever reads or writes slots.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,9 +26,9 @@ from kvchat.kv.integrity import check_pool, check_report, check_sequence
 from kvchat.kv.kernel_attention import KernelAttention
 from kvchat.kv.memory_report import MemoryReport, memory_report
 from kvchat.kv.paged_attention import paged_attention
-from kvchat.kv.paged_bookkeeping import PagedBookkeeping
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.paged_step import PagedStep
+from kvchat.kv.paged_windows import PagedWindows
 from kvchat.kv.pool_budget import PoolShape, split_pool
 from kvchat.kv.pool_view import GroupCounts, PoolView
 from kvchat.kv.spec import (
@@ -45,7 +45,7 @@ from kvchat.kv.storage import KVStorage
 from kvchat.native.kernels import Kernels
 
 
-class PagedKVCache(PagedBookkeeping, KVCache):
+class PagedKVCache(PagedWindows, KVCache):
     """Keys and values of many sequences in blocks of `block_size` tokens.
 
     `num_blocks` is that of every layer group, or has one number for each; `create` takes bytes.
@@ -277,7 +277,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
     def visible_sets(self) -> list[VisibleSet]:
         """Return what each row of the reserved step sees, apart from windows of layers."""
         assert self._step is not None
-        return [row.sequence.visible for row in self._step.rows]
+        return [row.visible for row in self._step.rows]
 
     def rotary_lengths(self) -> list[int] | None:
         """Return for which length each packed token is rotated; see KVCache.rotary_lengths."""
@@ -285,7 +285,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         if not self.spec.depends_on_length:
             return None
         return [
-            row.sequence.visible.rotated_length(position)
+            row.visible.rotated_length(position)
             for row in self._step.rows
             for position in range(row.start, row.start + row.count)
         ]
@@ -372,7 +372,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
                     if group.copy_source is not None:
                         self._events.mark("copied", index, (group.copy_target,))
                 self.record("copy", f"{name} writes into a block it shared", copied)
-            released = row.sequence.release_hidden(self._visible_sets(row.sequence), row.start)
+            released = row.sequence.release_hidden(self._schedules(row.sequence), row.start)
             if released:
                 self.record("release", f"{name}: its window moved on; the text stays", released)
             self._use(row.sequence)
@@ -445,7 +445,7 @@ class PagedKVCache(PagedBookkeeping, KVCache):
         for group_index, pool in enumerate(self.pools):
             check_pool(pool, [state.tables[group_index] for state in states])
         for state in states:
-            check_sequence(state, self._visible_sets(state), self.block_size, self.salt)
+            check_sequence(state, self._schedules(state), self.block_size, self.salt)
         check_report(self.memory(), self.pools, self.nbytes)
 
     def _block_bytes(self, group_index: int) -> int:

@@ -1,16 +1,16 @@
 """PagedSequence: one sequence as tables of blocks, and what fork and rewind do to it.
 
 Every operation here changes tables and counts only; the cache copies tensors. What the layers of a
-group see is passed in, one VisibleSet per table. Plain Python, no tensors.
+group see is passed in, one WindowSchedule per table. Plain Python, no tensors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kvchat.kv.block_counts import BlockCounts
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.prefix_index import ROOT_KEY, block_key
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.window_schedule import WindowSchedule
 
 
 @dataclass(eq=False, slots=True)
@@ -23,7 +23,7 @@ class PagedSequence:
     moved on, while that is not None.
     """
 
-    visible: VisibleSet
+    schedule: WindowSchedule
     tables: list[BlockTable]
     owner: str = ""
     label: str = ""
@@ -51,7 +51,7 @@ class PagedSequence:
     def fork(self, length: int, owner: str = "", label: str = "") -> "PagedSequence":
         """Return a sequence of the first `length` tokens that shares every block; takes none."""
         return PagedSequence(
-            self.visible,
+            self.schedule,
             [table.fork(length) for table in self.tables],
             owner,
             label,
@@ -76,7 +76,7 @@ class PagedSequence:
         """Hold exactly what another sequence holds, sharing every block with it."""
         tables = [table.fork(source.length) for table in source.tables]
         self.cut(0)
-        self.visible, self.tables, self.length = source.visible, tables, source.length
+        self.schedule, self.tables, self.length = source.schedule, tables, source.length
         self.held_since = source.held_since
         self.token_ids = None if source.token_ids is None else list(source.token_ids)
         self.keys = list(source.keys)
@@ -93,25 +93,51 @@ class PagedSequence:
         self.length = len(token_ids)
         self.cut(self.length)
 
-    def can_stand_at(self, length: int, visible_sets: Sequence[VisibleSet]) -> bool:
-        """Say whether everything a query at `length` sees is still in the tables."""
+    def can_stand_at(self, length: int, schedules: Sequence[WindowSchedule]) -> bool:
+        """Say whether everything that queries from `length` on see is still in the tables."""
+        return next(self._holes(length, schedules), None) is None
+
+    def fill_holes(self, schedules: Sequence[WindowSchedule]) -> int | None:
+        """Take released blocks that are seen again back from the pool; return how many.
+
+        None, and nothing taken, where one of them is there no more.
+        """
+        size, found = self.block_size, []
+        for table, index in self._holes(self.length, schedules):
+            if self.token_ids is None or index >= len(self.keys):
+                return None  # no ids, or a block that is cut open
+            tokens = self.token_ids[index * size : (index + 1) * size]
+            block = table.pool.index.find(self.keys[index], tokens)
+            if block is None:
+                return None
+            found.append((table, index, block))
+        for table, index, block in found:
+            table.pool.reference(block)
+            table.blocks[index] = block
+        return len(found)
+
+    def _holes(
+        self, length: int, schedules: Sequence[WindowSchedule]
+    ) -> Iterator[tuple[BlockTable, int]]:
+        """Yield the released blocks that queries from `length` on see."""
         num_blocks = -(-length // self.block_size)
-        for table, visible in zip(self.tables, visible_sets, strict=True):
+        for table, schedule in zip(self.tables, schedules, strict=True):
             kept = table.blocks[:num_blocks]
             if HOLE not in kept:
                 continue
-            hidden = visible.hidden_blocks(length, self.block_size)
+            hidden = schedule.hidden_blocks(length, self.block_size)
             for index, block in enumerate(kept):
                 if block == HOLE and index not in hidden:
-                    return False
-        return True
+                    yield table, index
 
-    def release_hidden(self, visible_sets: Sequence[VisibleSet], since: int = 0) -> int:
+    def release_hidden(self, schedules: Sequence[WindowSchedule], since: int = 0) -> int:
         """Let go of blocks hidden since the sequence had `since` tokens; return how many."""
         released = 0
-        for table, visible in zip(self.tables, visible_sets, strict=True):
-            hidden = visible.hidden_blocks(self.release_length, self.block_size)
-            old = visible.hidden_blocks(since, self.block_size)
+        for table, schedule in zip(self.tables, schedules, strict=True):
+            hidden = schedule.hidden_blocks(self.release_length, self.block_size)
+            old = schedule.hidden_blocks(since, self.block_size)
+            if old:  # where a change takes sinks away, there is something new before it as well
+                released += table.release_range(hidden.start, min(hidden.stop, old.start))
             released += table.release_range(max(hidden.start, old.stop), hidden.stop)
         return released
 
@@ -133,17 +159,17 @@ class PagedSequence:
             for table in self.tables
         )
 
-    def blocks_to_hold(self, count: int, visible_sets: Sequence[VisibleSet]) -> BlockCounts:
+    def blocks_to_hold(self, count: int, schedules: Sequence[WindowSchedule]) -> BlockCounts:
         """Return how many blocks the sequence must get until it has `count` more tokens.
 
         Like `blocks_by_group`, but behind a window blocks are given back while tokens come a few at
         a time, so no more is needed than the sinks and the blocks over which the window can lie.
         """
         needs = []
-        for need, table, visible in zip(
-            self.blocks_by_group(count), self.tables, visible_sets, strict=True
+        for need, table, schedule in zip(
+            self.blocks_by_group(count), self.tables, schedules, strict=True
         ):
-            most = visible.most_blocks(self.block_size)
+            most = schedule.most_blocks(self.block_size, self.length)
             if most is not None:
                 # What others hold as well is not given back when this sequence lets go.
                 own = sum(1 for block in table.blocks if table.pool.is_private(block))
@@ -157,14 +183,29 @@ def chain_key(
 ) -> bytes:
     """Return the key of the block at `index` of a sequence that has all keys before it.
 
-    From the first block with a token to which something was hidden, the session's window is part
-    of the key, since what a token sees changes its keys and values in deeper layers. The length
-    for which keys are rotated is part of all of them.
+    From the first block with a token to which something was hidden, the windows of its tokens are
+    part of the key, since what a token sees changes its keys and values in deeper layers. The
+    length for which keys are rotated is part of all of them.
     """
-    visible = sequence.visible
-    if visible.scheme_length:
-        salt = b"%s|rotated for %d" % (salt, visible.scheme_length)
-    if visible.has_slid((index + 1) * block_size - 1):
-        salt = b"%s|%d|%d" % (salt, visible.sinks, visible.window or 0)
+    schedule = sequence.schedule
+    if schedule.scheme_length:
+        salt = b"%s|rotated for %d" % (salt, schedule.scheme_length)
+    salt += schedule.block_salt(index, block_size)
     parent = sequence.keys[index - 1] if index else ROOT_KEY
     return block_key(parent, token_ids, salt)
+
+
+def open_schedules(
+    sequence: PagedSequence, block_size: int
+) -> Iterator[tuple[PagedSequence, int | None]]:
+    """Yield what may give the key of the block behind those whose keys a sequence has.
+
+    A sequence of the same keys, and how many of the block's tokens that key says all of, None for
+    any number. Where windows change inside the block, others may have its beginning under the
+    windows before the change.
+    """
+    index = len(sequence.keys)
+    yield sequence, None
+    for start in sequence.schedule.changes_in(index, block_size):
+        schedule = sequence.schedule.before(start)
+        yield PagedSequence(schedule, [], keys=sequence.keys), start - index * block_size

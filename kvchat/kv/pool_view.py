@@ -197,14 +197,14 @@ _STATE_OF_COUNT = bytes([BlockState.FREE, BlockState.PRIVATE] + [BlockState.SHAR
 def _sequence_view(
     sequence: "PagedSequence", group_index: int, groups: tuple[GroupCounts, ...]
 ) -> SequenceView:
-    table = sequence.tables[group_index]
+    table, visible = sequence.tables[group_index], sequence.schedule.at(sequence.length)
     return SequenceView(
         sequence.owner,
         tuple(table.blocks),
         sequence.length,
         table.num_runs(),
-        sequence.visible.window,
-        sequence.visible.sinks,
+        visible.window,
+        visible.sinks,
         sum(
             (len(each.blocks) - each.blocks.count(-1)) * group.block_bytes
             for each, group in zip(sequence.tables, groups, strict=False)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvchat.kv.block_table import HOLE, BlockTable
-from kvchat.kv.paged_sequence import PagedSequence, chain_key
+from kvchat.kv.paged_sequence import PagedSequence, chain_key, open_schedules
 from kvchat.kv.prefix_index import ROOT_KEY
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.window_schedule import WindowSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class ResidentPrefix:
 def find_resident_prefix(
     sequence: PagedSequence,
     token_ids: Sequence[int],
-    visible_sets: Sequence[VisibleSet],
+    schedules: Sequence[WindowSchedule],
     block_size: int,
     salt: bytes,
 ) -> ResidentPrefix | None:
     """Return the longest prefix of `token_ids` that all layer groups can serve, or None.
 
     Leaves at least one token to compute, and returns None where that is not longer than what the
-    sequence has. `visible_sets` is in the order of its tables: a windowed group needs only the
+    sequence has. `schedules` is in the order of its tables: a windowed group needs only the
     sinks and the blocks its next query looks at.
 
     Behind the last block that matches to its end, the beginning of a sibling counts too: the
@@ -59,16 +59,16 @@ def find_resident_prefix(
     """
     size, limit = block_size, len(token_ids) - 1
     base = len(sequence.keys)
-    probe = PagedSequence(sequence.visible, [], keys=list(sequence.keys))
+    probe = PagedSequence(sequence.schedule, [], keys=list(sequence.keys))
     found = [list(table.blocks[:base]) for table in sequence.tables]
     is_broken = False
     for index in range(base, len(token_ids) // size):
         tokens = token_ids[index * size : (index + 1) * size]
         probe.keys.append(chain_key(probe, index, tokens, size, salt))
-        for table, blocks, visible in zip(sequence.tables, found, visible_sets, strict=True):
+        for table, blocks, seen in zip(sequence.tables, found, schedules, strict=True):
             block = table.pool.index.find(probe.keys[index], tokens)
             blocks.append(HOLE if block is None else block)
-            is_broken |= block is None and visible.window is None
+            is_broken |= block is None and not seen.has_window
         if is_broken:
             break  # a group without a window needs every block
     count = len(probe.keys)
@@ -76,8 +76,8 @@ def find_resident_prefix(
         length = min(count * size, limit)
         missing = [
             index
-            for blocks, visible in zip(found, visible_sets, strict=True)
-            for index in _missing(blocks[:count], visible.hidden_blocks(length, size))
+            for blocks, seen in zip(found, schedules, strict=True)
+            for index in _missing(blocks[:count], seen.hidden_blocks(length, size))
         ]
         if not missing:
             break
@@ -92,8 +92,8 @@ def find_resident_prefix(
     if length <= sequence.length:
         return None
     blocks_of_groups = []
-    for blocks, visible in zip(found, visible_sets, strict=True):
-        hidden = visible.hidden_blocks(length, size)
+    for blocks, seen in zip(found, schedules, strict=True):
+        hidden = seen.hidden_blocks(length, size)
         blocks_of_groups.append(
             [HOLE if index in hidden else blocks[index] for index in range(base, len(blocks))]
         )
@@ -112,18 +112,26 @@ def _find_tail(
     index = len(probe.keys)
     parent = probe.keys[-1] if probe.keys else ROOT_KEY
 
-    def key_of(tokens: Sequence[int]) -> bytes:
-        return chain_key(probe, index, tokens, block_size, salt)
+    best: list[tuple[int, int]] = []  # of each layer group, the block and how many tokens
+    for twin, limit in open_schedules(probe, block_size):
+        wanted = token_ids[: block_size - 1 if limit is None else limit]
 
-    tails = []
-    for table in sequence.tables:
-        tail = table.pool.index.find_beginning(parent, token_ids[: block_size - 1], key_of)
-        if tail is None:
-            return 0
-        tails.append(tail)
-    for blocks, (block, _) in zip(found, tails, strict=True):
+        def key_of(tokens: Sequence[int], twin: PagedSequence = twin) -> bytes:
+            return chain_key(twin, index, tokens, block_size, salt)
+
+        tails = [
+            table.pool.index.find_beginning(parent, wanted, key_of) for table in sequence.tables
+        ]
+        whole = [tail for tail in tails if tail is not None]
+        if len(whole) == len(tails) and _num_common(whole) > _num_common(best):
+            best = whole
+    for blocks, (block, _) in zip(found, best, strict=False):
         blocks.append(block)
-    return min(num_common for _, num_common in tails)
+    return _num_common(best)
+
+
+def _num_common(tails: Sequence[tuple[int, int]]) -> int:
+    return min((num_common for _, num_common in tails), default=0)
 
 
 def _missing(blocks: Sequence[int], hidden: range) -> list[int]:

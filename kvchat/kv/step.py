@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.prefix_index import ROOT_KEY
+from kvchat.kv.spec import VisibleSet
 
 
 @dataclass(slots=True)
@@ -40,6 +41,11 @@ class StepRow:
     count: int
     token_ids: Sequence[int] | None
     groups: list[GroupReservation]
+
+    @property
+    def visible(self) -> VisibleSet:
+        """What its queries see; no step goes past the position where a window changes."""
+        return self.sequence.schedule.at(self.start)
 
 
 class Step:

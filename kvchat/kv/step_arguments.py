@@ -22,12 +22,14 @@ def check_row(step: Step, sequence: PagedSequence, count: int) -> None:
         raise InvalidArgument(f"A row of a step has at least one token, not {count}.")
     if any(row.sequence is sequence for row in step.rows):
         raise InvalidArgument("A sequence can be in a step only once; add up its tokens.")
-    visible, start = sequence.visible, sequence.length
-    if visible.sinks and not visible.has_slid(start) and visible.has_slid(start + count - 1):
-        limit = visible.chunk_limit(start, count)
+    schedule, start = sequence.schedule, sequence.length
+    visible, behind = schedule.at(start), start + count
+    starts_to_turn = visible.sinks and not visible.has_slid(start) and visible.has_slid(behind - 1)
+    if starts_to_turn or any(start < change.start < behind for change in schedule.parts):
+        what = "begins to slide" if starts_to_turn else "changes"
         raise InvalidArgument(
-            f"{count} tokens would go past the position where the window begins to slide;"
-            f" {limit} may follow in this step."
+            f"{count} tokens would go past the position where the window {what};"
+            f" {schedule.chunk_limit(start, count)} may follow in this step."
         )
 
 

@@ -6,8 +6,8 @@ Only looks, and decides nothing about where a block comes from. Plain Python, no
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kvchat.kv.paged_sequence import PagedSequence, chain_key
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.paged_sequence import PagedSequence, chain_key, open_schedules
+from kvchat.kv.window_schedule import WindowSchedule
 
 FindGroups = Callable[[bytes, tuple[int, ...]], int]
 """(key, token ids of a full block) -> mask of the layer groups that can be had"""
@@ -50,7 +50,7 @@ class StoredPrefix:
 def find_stored_prefix(
     sequence: PagedSequence,
     token_ids: Sequence[int],
-    visible_sets: Sequence[VisibleSet],
+    schedules: Sequence[WindowSchedule],
     block_size: int,
     salt: bytes,
     find: FindGroups,
@@ -62,10 +62,10 @@ def find_stored_prefix(
     windowed group needs only sinks and window.
     """
     size, limit, base = block_size, len(token_ids) - 1, len(sequence.keys)
-    probe = PagedSequence(sequence.visible, [], keys=list(sequence.keys))
+    probe = PagedSequence(sequence.schedule, [], keys=list(sequence.keys))
     masks: list[int] = []  # of the blocks from `base` on
-    all_groups = (1 << len(visible_sets)) - 1
-    unbounded = sum(1 << group for group, seen in enumerate(visible_sets) if seen.window is None)
+    all_groups = (1 << len(schedules)) - 1
+    unbounded = sum(1 << group for group, seen in enumerate(schedules) if not seen.has_window)
     for index in range(base, len(token_ids) // size):
         tokens = tuple(token_ids[index * size : (index + 1) * size])
         key = chain_key(probe, index, tokens, size, salt)
@@ -80,7 +80,7 @@ def find_stored_prefix(
         wanted = []
         for index in range(base, count):
             groups = all_groups
-            for group, seen in enumerate(visible_sets):
+            for group, seen in enumerate(schedules):
                 if index in seen.hidden_blocks(length, size):
                     groups &= ~(1 << group)
             wanted.append(groups)
@@ -95,12 +95,14 @@ def find_stored_prefix(
     while True:
         tail = None
         following = tuple(token_ids[count * size : min((count + 1) * size, limit)])
-        if following:
-            stem = chain_key(PagedSequence(probe.visible, [], keys=probe.keys[:count]), count, (),
-                             size, salt)  # fmt: skip
-            tail = find_tail(stem, following)
-            if tail is not None and (tail[1] == 0 or tail[2] != all_groups):
-                tail = None
+        before = PagedSequence(probe.schedule, [], keys=probe.keys[:count])
+        for twin, most in open_schedules(before, size) if following else ():
+            stem = chain_key(twin, count, (), size, salt)
+            found = find_tail(stem, following[:most])
+            if found is None or found[1] == 0 or found[2] != all_groups:
+                continue
+            if tail is None or found[1] > tail[1]:
+                tail = found
         if tail is not None:
             length = count * size + tail[1]
             wanted, missing = lacking(count, length)

@@ -6,7 +6,7 @@ from kvchat.errors import InvalidArgument
 from kvchat.session.conversation import Conversation
 from kvchat.session.kept_tokens import path_spans, place_of_token
 from kvchat.session.message import MessageNode, MessageState
-from kvchat.session.prompt import num_known, path_token_ids
+from kvchat.session.prompt import num_known
 from kvchat.store.rows import TokenRecords
 from kvchat.token_records import TokenRecord, records_by_token
 
@@ -91,7 +91,7 @@ class Alternatives(Conversation):
             self._check_open()
             path, row = self._find(message_id), self._row
             node, (start, end) = path[-1], path_spans(path)[-1]
-            token_ids = path_token_ids(path)
+            reading = self._reading(path)
         if node.state is MessageState.STREAMING:
             raise InvalidArgument("This reply is still streaming; its probabilities are kept.")
         if num_known(path, row.system, self._host.model_name) < len(path):
@@ -100,7 +100,7 @@ class Alternatives(Conversation):
         missing = [each.position for each in known if each.logprob is None and each.position]
         if not missing:
             return known
-        records = self._host.score(row, token_ids, missing[0])
+        records = self._host.score(row, reading, missing[0])
         unknown = set(missing)
         packed = [
             records.get(position, b"") if position in unknown else b""

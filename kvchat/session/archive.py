@@ -8,7 +8,7 @@ from kvchat.session.host import SessionHost
 from kvchat.session.import_text import import_text
 from kvchat.session.session import Session
 from kvchat.store.database import Database
-from kvchat.store.rows import SessionRow
+from kvchat.store.rows import MessageRow, SessionRow
 from kvchat.store.search import SearchHit as SearchHit
 
 
@@ -92,11 +92,19 @@ class Archive:
         with self.host.lock:
             self.host.check_open()
             wanted = replace(wanted, tag_index=self.host.next_tag_index())
-        messages = chat.messages
+        messages = tuple(self._with_window_that_fits(row) for row in chat.messages)
         row = self.host.save(lambda database: database.import_chat(wanted, messages)).result()
         self.host.prove_imported(row.tree_id).result()
         with self.host.lock:
             return self.host.add(row)
+
+    def _with_window_that_fits(self, row: MessageRow) -> MessageRow:
+        """Return an imported message; under another model's window it was never read here."""
+        try:
+            self.host.check_window(row.window, row.sinks or 0)
+        except InvalidArgument:
+            return replace(row, window=None, sinks=None)
+        return row
 
     def purge(self) -> int:
         """Erase the sessions in the trash for ever; return how many there were.

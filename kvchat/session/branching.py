@@ -106,7 +106,7 @@ class Branching(Talking):
                 self._host.release(session_id)
             rows = self._host.save(lambda database: database.load_path(undone.tip_id)).result()
             self._stand_on(self._host.adopt(rows))
-            self._host.rewind(self._row, path_token_ids(self._nodes()))
+            self._host.rewind(self._row, self._reading())
             return True
 
     def set_system(self, text: str | None) -> RewindPlan:
@@ -184,12 +184,12 @@ class Branching(Talking):
 
     def _go_to(self, path: list[MessageNode]) -> None:
         self._move_to(path, push_undo=True)
-        self._host.rewind(self._row, path_token_ids(path))
+        self._host.rewind(self._row, self._reading(path))
 
     def _plan(self, path: list[MessageNode], *, is_move: bool) -> RewindPlan:
-        token_ids = path_token_ids(path)
+        reading = self._reading(path)
         figures = self._host.rewind if is_move else self._host.plan
-        return RewindPlan(len(token_ids), figures(self._row, token_ids))
+        return RewindPlan(len(reading.token_ids), figures(self._row, reading))
 
     def _path_before_turns(self, turns: int) -> list[MessageNode]:
         nodes = self._nodes()

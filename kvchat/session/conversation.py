@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kvchat.errors import InvalidArgument, SessionBusy, SessionClosed
 from kvchat.session.kept_tokens import KeptTokens, path_spans, place_of_token
 from kvchat.session.message import Message, MessageNode, MessageState
+from kvchat.session.path_windows import AUTO_SINKS, Reading
 from kvchat.session.prompt import path_token_ids
 from kvchat.session.reply import Reply
 from kvchat.session.session_state import SessionState
@@ -20,8 +21,6 @@ from kvchat.store.rows import SessionRow, new_id
 if TYPE_CHECKING:
     from kvchat.session.host import SessionHost
 
-AUTO_SINKS = -1
-"""Stored number of sinks of a session that keeps its system prompt, whatever its length."""
 NUM_TAGS = 26
 
 
@@ -173,6 +172,10 @@ class Conversation:
             self._path = self._host.adopt(rows)
         return self._path
 
+    def _reading(self, path: Sequence[MessageNode] | None = None) -> Reading:
+        """Return what the engine is to read of a path, by default of the session's own."""
+        return Reading.of(self._nodes() if path is None else path, self._row)
+
     def _num_tokens(self) -> int:
         return len(path_token_ids(self._nodes()))
 
@@ -229,6 +232,8 @@ class Conversation:
             node.model_name,
             node.seed,
             finish_reason="cancelled",
+            window=node.window,
+            sinks=node.sinks,
         )
         row, kept = frozen.row(), KeptTokens(node.id, num_tokens)
         self._host.save(lambda database: database.insert_message(row, kept.records(database)))

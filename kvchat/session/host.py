@@ -10,9 +10,9 @@ from weakref import WeakValueDictionary
 from kvchat.clean_text import storable
 from kvchat.engine.engine_thread import EngineThread
 from kvchat.errors import EngineStopped, InvalidArgument
-from kvchat.session.conversation import AUTO_SINKS, Conversation
+from kvchat.session.conversation import Conversation
 from kvchat.session.message import MessageNode, node_of
-from kvchat.session.prompt import path_token_ids
+from kvchat.session.path_windows import AUTO_SINKS, Reading
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.proof import prove_token_ids
 from kvchat.session.reply import Reply
@@ -156,7 +156,7 @@ class SessionHost(SessionBlocks):
 
     def check_window(self, window: int | None, sinks: int) -> None:
         """Raise InvalidArgument for a window that the model cannot have."""
-        check_window(window, sinks, self._context_tokens, self._block_size)
+        check_window(window, sinks, self._context_tokens, self.block_size)
 
     # Text
 
@@ -235,7 +235,7 @@ class SessionHost(SessionBlocks):
         self.check_open()
         self.know(start.node)
         # What was said before is known already: it comes back while the prompt is being written.
-        self.prefetch(start.row, path_token_ids(start.path[:-1]))
+        self.prefetch(start.row, Reading.of(start.path[:-1], start.row))
         self.replies.start(start)
 
     def waiting_state(self, session_id: str) -> SessionState:

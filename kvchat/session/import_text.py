@@ -216,6 +216,8 @@ _MESSAGE_CHECKS: Mapping[str, Callable[[JsonValue, str], object]] = {
     "notice": _or_none(_name),
     "system_key": _or_none(_name),
     "is_hidden": _flag,
+    "window": _or_none(_integer(1, 2**31 - 1)),
+    "sinks": _or_none(_integer(-1, 2**31 - 1)),
 }
 
 

@@ -76,6 +76,9 @@ class MessageNode:
     system_key: str | None = None
     """Of a user message with token ids: the key of the system prompt they begin with."""
     is_hidden: bool = False
+    window: int | None = None
+    sinks: int | None = None
+    """With `window`, what the model sees while it reads the message; None: not recorded."""
 
     @property
     def text(self) -> str:
@@ -127,6 +130,8 @@ class MessageNode:
             notice=self.notice,
             system_key=self.system_key,
             is_hidden=self.is_hidden,
+            window=self.window,
+            sinks=self.sinks,
         )
 
 
@@ -152,4 +157,6 @@ def node_of(row: MessageRow) -> MessageNode:
         row.notice,
         row.system_key,
         row.is_hidden,
+        row.window,
+        row.sinks,
     )

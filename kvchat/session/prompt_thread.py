@@ -12,7 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
+from kvchat.engine.request import WindowChange
 from kvchat.session.message import MessageNode
+from kvchat.session.path_windows import need_system, with_sinks
 from kvchat.session.prompt import Prompt, PromptWriter
 from kvchat.store.rows import SessionRow
 from kvchat.text.chat_template import ChatTemplate, find_stop_ids
@@ -74,10 +76,27 @@ class PromptThread:
         return self.voice().writer.write(path, row.system, _date_of(row))
 
     def learn_fixed_tokens(self, row: SessionRow) -> None:
-        """Count what the sinks of a session's window hold. This thread only."""
-        if row.window is not None and row.system not in self._fixed:
+        """Count what every prompt of a session begins with. This thread only."""
+        if row.system not in self._fixed:
             writer = self.voice().writer
             self._fixed[row.system] = writer.num_fixed_tokens(row.system, _date_of(row))
+
+    def windows(
+        self, row: SessionRow, windows: Sequence[WindowChange]
+    ) -> tuple[WindowChange, ...] | None:
+        """Return windows of a session's path with numbers of sinks; None while not known yet."""
+        num_fixed = self._fixed.get(row.system)
+        if num_fixed is None and need_system(windows):
+            return None
+        return with_sinks(windows, num_fixed or 0)
+
+    def learn_windows(
+        self, row: SessionRow, windows: Sequence[WindowChange]
+    ) -> tuple[WindowChange, ...]:
+        """Return windows of a session's path with numbers of sinks. This thread only."""
+        if need_system(windows):
+            self.learn_fixed_tokens(row)
+        return with_sinks(windows, self._fixed.get(row.system, 0))
 
     def shutdown(self) -> None:
         """End the thread after the job that runs; those that wait are dropped."""

@@ -17,6 +17,7 @@ from kvchat.errors import EngineStopped, KVChatError
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.kept_tokens import KeptTokens
 from kvchat.session.message import MessageNode
+from kvchat.session.path_windows import path_windows
 from kvchat.session.prompt import num_known, path_token_ids
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.session.reply import Reply
@@ -158,7 +159,6 @@ class RunningReplies:
     def _write_request(self, start: ReplyStart) -> Request:
         voice = self._prompts.voice()
         row, reply, path, node = start.row, start.reply, start.path, start.node
-        self._prompts.learn_fixed_tokens(row)
         user, stored_ids, notice = path[-1], None, None
         if user.token_ids:
             token_ids = path_token_ids(path)
@@ -172,6 +172,7 @@ class RunningReplies:
             node.token_ids = voice.writer.write_reply(token_ids, start.kept.text)
         reply.begin("".join(text_stream.push(token_id) for token_id in node.token_ids), notice)
         self._store_row(start, stored_ids)
+        windows = self._prompts.learn_windows(row, path_windows([*path, node], row))
         return Request(
             owner=row.id,
             token_ids=token_ids + node.token_ids,
@@ -180,6 +181,7 @@ class RunningReplies:
             stop_ids=voice.stop_ids,
             on_event=lambda event: self._take(reply, event),
             text_stream=text_stream,
+            windows=windows,
         )
 
     def _store_row(self, start: ReplyStart, prompt_ids: list[int] | None) -> None:

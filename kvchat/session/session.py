@@ -10,10 +10,9 @@ from time import time
 
 from kvchat.engine.sequence import ResumeCost
 from kvchat.errors import InvalidArgument
-from kvchat.session.conversation import AUTO_SINKS as AUTO_SINKS
 from kvchat.session.export import EXPORT_FORMS, ExportForm, export_chat
 from kvchat.session.exported_chat import read_chat
-from kvchat.session.prompt import path_token_ids
+from kvchat.session.path_windows import AUTO_SINKS as AUTO_SINKS
 from kvchat.session.prompting import Prompting
 from kvchat.session.rewind_plan import RewindPlan as RewindPlan
 from kvchat.session.session_state import SessionState as SessionState
@@ -58,21 +57,30 @@ class Session(Prompting):
             num_seen,
         )
 
-    def set_window(self, window: int | None, sinks: int | None = None) -> None:
+    def set_window(self, window: int | None, sinks: int | None = None) -> RewindPlan:
         """Let the model see the first `sinks` and the last `window` tokens; None sees all.
 
+            plan = chat.set_window(512)
+            print(plan.num_prefill_tokens)          # 1: what was read stays read
+
         `sinks` None leaves them as they are, which for most sessions is the system prompt.
-        What a token saw is part of its keys and values, so the next message reads the whole chat
-        again. Raises SessionBusy while a reply runs, InvalidArgument for an impossible window.
+        Counts from the next message on. What was said before is never read otherwise than it was:
+        its window is stored with it, also for forks, rewinds and a restart. A smaller window gives
+        blocks back at once; a larger one sees again what pool or disk still have, and where that is
+        gone the next message reads it once more, each part under the window of then. Returns what
+        is to be read. Raises SessionBusy while a reply runs, InvalidArgument for an impossible
+        window.
         """
         stored = self._row.sinks if sinks is None else sinks
         self._host.check_window(window, stored)
         with self._host.lock:
             self._check_idle()
             self._row = replace(self._row, window=window, sinks=stored)
-        session_id = self.id
-        self._host.save(lambda database: database.set_window(session_id, window, stored))
-        self._host.release(session_id)
+            session_id = self.id
+            self._host.save(lambda database: database.set_window(session_id, window, stored))
+            reading = self._reading()
+            known = self._host.change_window(self._row, reading)
+            return RewindPlan(len(reading.token_ids), known)
 
     def save(self) -> None:
         """Wait until the disk has all of it, so that after a restart nothing is read again.
@@ -108,7 +116,7 @@ class Session(Prompting):
         """
         with self._host.lock:
             self._check_open()
-            self._host.load(self._row, path_token_ids(self._nodes()))
+            self._host.load(self._row, self._reading())
 
     def resume_cost(self) -> ResumeCost:
         """Return where the session's tokens are: in the pool, on disk, or to be computed again.
@@ -120,10 +128,11 @@ class Session(Prompting):
         """
         with self._host.lock:
             self._check_open()
-            token_ids = path_token_ids(self._nodes())
-            known = self._host.plan(self._row, token_ids)
+            reading = self._reading()
+            known = self._host.plan(self._row, reading)
         resident, on_disk = known.result()
-        return ResumeCost(self.id, resident, on_disk, len(token_ids) - resident - on_disk)
+        missing = len(reading.token_ids) - resident - on_disk
+        return ResumeCost(self.id, resident, on_disk, missing)
 
     def export(self, form: ExportForm, *, first: str | None = None) -> str:
         """Return the conversation as Markdown ("md"), HTML, or JSON for `import_session`.

@@ -5,8 +5,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from kvchat.engine.engine_thread import EngineThread
+from kvchat.engine.request import WindowChange
 from kvchat.errors import EngineStopped
-from kvchat.session.conversation import AUTO_SINKS
+from kvchat.session.path_windows import AUTO_SINKS, MIN_SINKS, Reading
 from kvchat.session.prompt_thread import PromptThread
 from kvchat.store.rows import SessionRow, new_id
 from kvchat.store.segment_thread import SegmentThread
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from kvchat.engine.engine import Engine
     from kvchat.engine.sequence import ResumeCost
 
-MIN_SINKS = 4
+
+Windows = tuple[WindowChange, ...]
 
 
 def whole_blocks(num_sinks: int, block_size: int) -> int:
@@ -40,7 +42,8 @@ class SessionBlocks:
         engine: EngineThread,
         tag_of: Callable[[str], str],
     ) -> None:
-        self._block_size = block_size
+        self.block_size = block_size
+        """Tokens a block of the pool holds."""
         self._store = store
         self._segments = segments
         self._prompts = prompts
@@ -53,7 +56,7 @@ class SessionBlocks:
 
     def num_sink_tokens(self, row: SessionRow) -> int:
         """Return how many first tokens a session's window keeps, in whole blocks."""
-        return whole_blocks(self._num_sinks(row), self._block_size)
+        return whole_blocks(self._num_sinks(row), self.block_size)
 
     def fork(self, parent_id: str, child_id: str, num_tokens: int, tag: str) -> None:
         """Let a new session share the blocks of its parent's first tokens."""
@@ -66,48 +69,70 @@ class SessionBlocks:
 
         self._engine.call(share)
 
-    def rewind(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
+    def rewind(self, row: SessionRow, reading: Reading) -> "Future[tuple[int, int]]":
         """Cut a session's sequence; the result is how many tokens are resident, and are on disk."""
 
-        def cut(engine: "Engine") -> tuple[int, int]:
-            if not self._can_open(engine, row):
-                return 0, 0
-            engine.rewind(row.id, engine.num_common(row.id, token_ids))
-            return _figures(engine.resume_cost(row.id, token_ids))
+        def cut(engine: "Engine", windows: Windows) -> tuple[int, int]:
+            engine.rewind(row.id, engine.num_common(row.id, reading.token_ids), windows)
+            return _figures(engine.resume_cost(row.id, reading.token_ids, windows))
 
-        return self._engine.call(cut)
+        return self._when_known(row, reading, cut)
 
-    def prefetch(self, row: SessionRow, token_ids: list[int]) -> None:
+    def change_window(self, row: SessionRow, reading: Reading) -> "Future[tuple[int, int]]":
+        """Let what follows be read under another window; the result is that of `rewind`."""
+
+        def change(engine: "Engine", windows: Windows) -> tuple[int, int]:
+            engine.set_windows(row.id, windows)
+            return _figures(engine.resume_cost(row.id, reading.token_ids, windows))
+
+        return self._when_known(row, reading, change)
+
+    def prefetch(self, row: SessionRow, reading: Reading) -> None:
         """Bring what is saved of these tokens back from disk, soon; harmless where nothing is."""
 
         def bring(engine: "Engine") -> None:
-            if not engine.is_open(row.id):
-                if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
-                    return  # its sinks are not known yet
-                self._open(engine, row)
-            engine.prefetch(row.id, token_ids)
+            windows = self._prompts.windows(row, reading.windows)
+            if windows is not None:  # else it is not known yet how many sinks there are
+                self._open_once(engine, row)
+                engine.prefetch(row.id, reading.token_ids, windows)
 
-        if self._segments is not None and token_ids:
+        if self._segments is not None and reading.token_ids:
             self._engine.call(bring)
 
-    def plan(self, row: SessionRow, token_ids: list[int]) -> "Future[tuple[int, int]]":
-        """Return how many of these tokens are resident, and are on disk; changes nothing.
+    def plan(self, row: SessionRow, reading: Reading) -> "Future[tuple[int, int]]":
+        """Return how many of these tokens are resident, and are on disk; changes nothing."""
 
-        Where nothing was said since the start it first has to be learned what a window keeps.
+        def look(engine: "Engine", windows: Windows) -> tuple[int, int]:
+            return _figures(engine.resume_cost(row.id, reading.token_ids, windows))
+
+        return self._when_known(row, reading, look)
+
+    def _when_known(
+        self,
+        row: SessionRow,
+        reading: Reading,
+        ask: "Callable[[Engine, Windows], tuple[int, int]]",
+    ) -> "Future[tuple[int, int]]":
+        """Ask the engine about a session once it is known how many sinks its windows have.
+
+        Where nothing was said since the start that first has to be learned.
         """
-
-        def look(engine: "Engine") -> tuple[int, int]:
-            if not self._can_open(engine, row):
-                return 0, 0
-            return _figures(engine.resume_cost(row.id, token_ids))
-
-        if row.window is None or self._prompts.num_fixed_tokens(row.system) is not None:
-            return self._engine.call(look)
         known: Future[tuple[int, int]] = Future()
 
-        def ask() -> None:
-            self._prompts.learn_fixed_tokens(row)
-            self._engine.call(look).add_done_callback(lambda done: _hand_over(done, known))
+        def put(windows: Windows) -> "Future[tuple[int, int]]":
+            def answer(engine: "Engine") -> tuple[int, int]:
+                self._open_once(engine, row)
+                return ask(engine, windows)
+
+            return self._engine.call(answer)
+
+        windows = self._prompts.windows(row, reading.windows)
+        if windows is not None:
+            return put(windows)
+
+        def learn() -> None:
+            learned = self._prompts.learn_windows(row, reading.windows)
+            put(learned).add_done_callback(lambda done: _hand_over(done, known))
 
         def has_asked(done: "Future[None]") -> None:
             if done.cancelled():
@@ -115,28 +140,22 @@ class SessionBlocks:
             elif (error := done.exception()) is not None:
                 known.set_exception(error)
 
-        self._prompts.submit(ask).add_done_callback(has_asked)
+        self._prompts.submit(learn).add_done_callback(has_asked)
         return known
 
-    def _can_open(self, engine: "Engine", row: SessionRow) -> bool:
-        if engine.is_open(row.id):
-            return True
-        if row.window is not None and self._prompts.num_fixed_tokens(row.system) is None:
-            return False  # its sinks are not known yet
-        self._open(engine, row)
-        return True
-
-    def score(self, row: SessionRow, token_ids: list[int], first: int) -> dict[int, bytes]:
+    def score(self, row: SessionRow, reading: Reading, first: int) -> dict[int, bytes]:
         """Return packed records of the tokens from `first` on, by position; waits for the engine.
 
         Raises EngineStopped, PoolTooSmall.
         """
-        self._prompts.submit(lambda: self._prompts.learn_fixed_tokens(row)).result()
+        windows = self._prompts.submit(
+            lambda: self._prompts.learn_windows(row, reading.windows)
+        ).result()
         name = f"{row.id}?{new_id()}"
 
         def begin(engine: "Engine") -> None:
-            if self._can_open(engine, row):
-                engine.begin_score(row.id, name, token_ids, first)
+            self._open_once(engine, row)
+            engine.begin_score(row.id, name, reading.token_ids, first, windows)
 
         records: dict[int, bytes] = {}
         self._engine.call(begin).result()
@@ -148,12 +167,12 @@ class SessionBlocks:
             self._engine.call(lambda engine: engine.close(name))
         return records
 
-    def load(self, row: SessionRow, token_ids: list[int]) -> None:
+    def load(self, row: SessionRow, reading: Reading) -> None:
         """Bring what is saved of these tokens back, once it is known what a window keeps."""
 
         def bring() -> None:
-            self._prompts.learn_fixed_tokens(row)
-            self.prefetch(row, token_ids)
+            self._prompts.learn_windows(row, reading.windows)
+            self.prefetch(row, reading)
 
         self._prompts.submit(bring)
 
@@ -185,9 +204,12 @@ class SessionBlocks:
         return 0, 0
 
     def _open(self, engine: "Engine", row: SessionRow) -> None:
-        sinks = max(MIN_SINKS, self._num_sinks(row)) if row.window is not None else 0
-        tag = self._tag_of(row.id)
-        engine.open(row.id, window=row.window, sinks=sinks, label=tag)
+        """Open a session's sequence; under which windows it is read is said with what it reads."""
+        engine.open(row.id, label=self._tag_of(row.id))
+
+    def _open_once(self, engine: "Engine", row: SessionRow) -> None:
+        if not engine.is_open(row.id):
+            self._open(engine, row)
 
     def _num_sinks(self, row: SessionRow) -> int:
         return self.num_fixed_tokens(row) if row.sinks == AUTO_SINKS else row.sinks

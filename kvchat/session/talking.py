@@ -11,8 +11,10 @@ from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import Conversation
 from kvchat.session.kept_tokens import KeptTokens
 from kvchat.session.message import MessageNode, MessageState, Role
+from kvchat.session.path_windows import own_window
 from kvchat.session.reply import Reply
 from kvchat.session.running_replies import ReplyStart
+from kvchat.store.database import Database
 from kvchat.store.rows import new_id, system_key
 
 TITLE_LENGTH = 48
@@ -219,6 +221,7 @@ class Talking(Conversation):
             self.rename(title_of(text))
 
     def _node(self, role: Role, before: list[MessageNode], text: str) -> MessageNode:
+        window, sinks = own_window(self._row)
         return MessageNode(
             new_id(),
             self._row.tree_id,
@@ -227,6 +230,8 @@ class Talking(Conversation):
             [text] if text else [],
             created_at=time(),
             model_name=self._host.model_name,
+            window=window,
+            sinks=sinks,
         )
 
     def _add(
@@ -252,6 +257,27 @@ class Talking(Conversation):
         stored.result()
         self._stand_on([*before, node])
 
+    def _record_windows(self, path: list[MessageNode]) -> None:
+        """Record the session's window for the last messages if no model read them yet.
+
+        So what was refused for want of room is read under the window that was set since, and what
+        came from a file without one under that of its session.
+        """
+        window, sinks = own_window(self._row)
+
+        def record(database: Database) -> None:
+            for node in reversed(path):
+                if (node.window, node.sinks) != (window, sinks):
+                    if node.sinks is not None and database.was_read(node.id):
+                        return
+                    database.set_message_window(node.id, window, sinks)
+                    node.window, node.sinks = window, sinks
+                elif node.role == "assistant" and node.token_ids:
+                    return
+
+        if any((node.window, node.sinks) != (window, sinks) for node in path[-2:]):
+            self._host.save(record).result()
+
     def _start(
         self,
         sampling: SamplingParams | None = None,
@@ -261,6 +287,7 @@ class Talking(Conversation):
         """Answer the user message the session stands on."""
         params = self.sampling if sampling is None else sampling
         path = list(self._nodes())
+        self._record_windows(path)
         node = self._node("assistant", path, "")
         node.state = MessageState.STREAMING
         node.seed = secrets.randbits(32) if params.seed is None else params.seed

@@ -7,7 +7,6 @@ from kvchat.errors import InvalidArgument
 from kvchat.session.alternatives import Alternatives
 from kvchat.session.branching import Branching
 from kvchat.session.message import Message, MessageNode
-from kvchat.session.prompt import path_token_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class Tree(Branching, Alternatives):
             ).result()
             if is_on_path:
                 self._stand_on(nodes)
-                self._host.rewind(self._row, path_token_ids(nodes))
+                self._host.rewind(self._row, self._reading(nodes))
 
 
 def _shown(nodes: Mapping[str, MessageNode], kept: set[str]) -> list[MessageNode]:

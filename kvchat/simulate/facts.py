@@ -4,6 +4,7 @@ A life is one runtime in a child process. It tells what its users do before and 
 that after a crash the judge knows what was acknowledged and what was on its way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,17 +87,37 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a reply was drawn: all that its tokens depend on, besides the tokens before it.
+    """How a reply was drawn: all that its tokens depend on, besides the messages before it.
 
-    The first `num_kept` tokens were not drawn.
+    The first `num_kept` tokens were not drawn. `recorded` is what the reply's row says of its
+    window and sinks, `num_fixed` how many tokens the system prompt has with what goes before it.
     """
 
     sampling: SamplingParams
     seed: int
-    window: int | None
-    sinks: int
+    recorded: tuple[int | None, int]
+    num_fixed: int = 0
+    block_size: int = 1
     was_stopped: bool = False
     num_kept: int = 0
+
+    def windows(self, path: Sequence[MessageRow]) -> list[tuple[int, int | None, int]]:
+        """Return from which position on which window and sinks hold, computed from the rows.
+
+        A message is read under its own window from the token before its first one on.
+        """
+        found: list[tuple[int, int | None, int]] = [(0, None, 0)]
+        length = 0
+        for row in path:
+            if row.token_ids and row.token_ids[0] < 0:
+                length = -row.token_ids[0] - 1
+            assert row.sinks is not None, "every message says its window"
+            wanted = max(4, self.num_fixed if row.sinks == -1 else row.sinks)
+            kept = 0 if row.window is None else -(-wanted // self.block_size) * self.block_size
+            start = max(0, length - 1)
+            found = [each for each in found if each[0] < start] + [(start, row.window, kept)]
+            length += len(row.token_ids) - bool(row.token_ids and row.token_ids[0] < 0)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,10 @@ class Judge:
         if not found:
             return
         start = len(token_ids) - len(found)
-        states = self._model.states(token_ids, terms.window, terms.sinks)
+        if (path[-1].window, path[-1].sinks) != terms.recorded:
+            raise Violation(f"reply {path[-1].id} does not say under which window it was read")
+        windows = terms.windows(path)
+        states = self._model.states(token_ids, changes=windows)
         rows = [
             SamplerRow(terms.sampling, terms.seed, at, token_ids[:at])
             for at in range(start, len(token_ids))
@@ -241,7 +244,7 @@ class Judge:
             self.counts.divergent += len(wrong)
             raise Violation(
                 f"reply {path[-1].id} differs at {wrong[:5]} of {len(found)} tokens, "
-                f"behind {start} others, window {terms.window}, sinks {terms.sinks}"
+                f"behind {start} others, windows {windows}"
             )
 
     def _act_of(self, session_id: str) -> str:

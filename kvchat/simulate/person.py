@@ -15,7 +15,7 @@ from kvchat.session.session import AUTO_SINKS, Session
 from kvchat.simulate.facts import IN_LAST_REPLY, Act, Began, Fact, Stands, Terms
 from kvchat.simulate.habits import Habits
 from kvchat.store.database import Database
-from kvchat.store.rows import MessageRow
+from kvchat.store.rows import MessageRow, SessionRow
 
 MAX_SESSIONS = 3
 Turns = Iterator[None]
@@ -34,6 +34,7 @@ class Person:
         self._runtime = runtime
         self._tell = tell
         self._context_tokens = runtime.status().context_tokens
+        self._block_size = runtime.host.block_size
         self._sessions = [
             each
             for each in runtime.sessions()
@@ -141,15 +142,29 @@ class Person:
         *,
         was_stopped: bool = False,
     ) -> Terms:
-        sinks = session.num_sink_tokens
-        return Terms(sampling, seed, session.window, sinks, was_stopped, num_kept)
+        row = self._row(session)
+        return Terms(
+            sampling,
+            seed,
+            (row.window, 0 if row.window is None else row.sinks),
+            self._runtime.host.num_fixed_tokens(row),
+            self._block_size,
+            was_stopped,
+            num_kept,
+        )
 
     def _terms_before(
         self, session: Session, sampling: SamplingParams, num_kept: int = 0
     ) -> Terms | None:
         """Return the terms of a reply to come; None while the sinks may not be known yet."""
-        if session.window is not None:
-            row = self._runtime.host.save(lambda database: database.session(session.id)).result()
-            if row.sinks == AUTO_SINKS:
+        row = self._row(session)
+        if not self._runtime.host.num_fixed_tokens(row):
+            windows = [(row.window, row.sinks)]
+            windows += [(each.window, each.sinks or 0) for each in self._path(session)]
+            if any(window is not None and sinks == AUTO_SINKS for window, sinks in windows):
                 return None
         return self._terms(session, sampling, 0, num_kept)
+
+    def _row(self, session: Session) -> SessionRow:
+        session_id = session.id
+        return self._runtime.host.save(lambda database: database.session(session_id)).result()

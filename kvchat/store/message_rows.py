@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 _MESSAGE_COLUMNS = (
     "id, tree_id, parent_id, role, text, token_ids, state, created_at, model_name, seed,"
     " finish_reason, error, num_cached_tokens, decode_tokens_per_second, is_edited, label, notice,"
-    " system_key, is_hidden"
+    " system_key, is_hidden, window, sinks"
 )
 
 
@@ -84,6 +84,32 @@ class MessageRows(SearchRows):
         """Record the token ids of a message that was stored before they were known."""
         with self.transaction() as connection:
             _set_token_ids(connection, message_id, token_ids)
+
+    def set_message_window(self, message_id: str, window: int | None, sinks: int) -> None:
+        """Record under which window a message is read that was never read under another one."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE messages SET window = ?, sinks = ? WHERE id = ?",
+                (window, sinks, message_id),
+            )
+
+    def was_read(self, message_id: str) -> bool:
+        """Say whether a model read a message: whether it generated anything below it."""
+        return bool(
+            self.read(
+                bool,
+                """
+                WITH RECURSIVE below (id) AS (
+                    SELECT ?
+                    UNION ALL
+                    SELECT m.id FROM messages AS m JOIN below ON m.parent_id = below.id
+                )
+                SELECT 1 FROM messages WHERE id IN (SELECT id FROM below) AND role = 'assistant'
+                AND (length(token_ids) > 0 OR state = 'streaming') LIMIT 1
+                """,
+                (message_id,),
+            )
+        )
 
     def begin_reply(
         self,
@@ -223,7 +249,7 @@ class MessageRows(SearchRows):
 def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
     connection.execute(
         f"INSERT INTO messages ({_MESSAGE_COLUMNS}, depth) VALUES"
-        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
         " 1 + coalesce((SELECT depth FROM messages WHERE id = ?), 0))",
         (
             row.id,
@@ -245,6 +271,8 @@ def _insert_message(connection: sqlite3.Connection, row: MessageRow) -> None:
             row.notice,
             row.system_key,
             row.is_hidden,
+            row.window,
+            row.sinks,
             row.parent_id,
         ),
     )

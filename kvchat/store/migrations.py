@@ -5,6 +5,7 @@ schema before it or after it. A released step is never edited.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 
 from kvchat.errors import fault
@@ -167,12 +168,45 @@ def m005_imported_token_ids(connection: sqlite3.Connection) -> None:
         )""")
 
 
+def m006_windows_of_messages(connection: sqlite3.Connection) -> None:
+    """Under which window each message is read, which was that of its session until now."""
+    connection.execute("ALTER TABLE messages ADD COLUMN window INTEGER")
+    connection.execute("ALTER TABLE messages ADD COLUMN sinks INTEGER")
+    sessions = connection.execute(
+        "SELECT tree_id, tip_id, window, iif(window IS NULL, 0, sinks) FROM sessions"
+        " ORDER BY tree_id, deleted_at IS NULL, use_order"
+    ).fetchall()
+    pairs = {(tree_id, window, sinks) for tree_id, _, window, sinks in sessions}
+    mixed = {tree_id for tree_id, count in Counter(pair[0] for pair in pairs).items() if count > 1}
+    by_tree = {tree_id: (window, sinks, tree_id) for tree_id, _, window, sinks in sessions}
+    connection.executemany(
+        "UPDATE messages SET window = ?, sinks = ? WHERE tree_id = ?", by_tree.values()
+    )
+    # Sessions of one tree may have had different ones: the one used last decides what they share.
+    connection.executemany(
+        """
+        WITH RECURSIVE path (id, parent_id) AS (
+            SELECT id, parent_id FROM messages WHERE id = ?
+            UNION ALL
+            SELECT m.id, m.parent_id FROM messages AS m JOIN path ON m.id = path.parent_id
+        )
+        UPDATE messages SET window = ?, sinks = ? WHERE id IN (SELECT id FROM path)
+        """,
+        [
+            (tip_id, window, sinks)
+            for tree_id, tip_id, window, sinks in sessions
+            if tip_id is not None and tree_id in mixed
+        ],
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     m001_sessions_and_messages,
     m002_segments,
     m003_search_and_prompts,
     m004_branches_and_alternatives,
     m005_imported_token_ids,
+    m006_windows_of_messages,
 )
 
 

@@ -75,6 +75,10 @@ class MessageRow:
     """Of a user message with token ids: `system_key` of the system prompt they begin with."""
     is_hidden: bool = False
     """Taken out of sight, with all below it; may change."""
+    window: int | None = None
+    """How many last tokens the model sees while it reads the message; None is all."""
+    sinks: int | None = None
+    """How many first tokens it sees besides, as in SessionRow; None: no window is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class ModelReach:
         is_one = self.num_dropped == 1
         verb, them = ("is", "it") if is_one else ("are", "them")
         above = f"{count_of(self.num_dropped, 'token')} above {verb} no longer seen"
-        return f"{above}, /window off re-reads {them}"
+        return f"{above}, /window off brings {them} back"
 
 
 def reach_of(session: "Session") -> ModelReach:
@@ -115,7 +115,7 @@ def context_lines(session: "Session", status: "RuntimeStatus", glyphs: Glyphs) -
         lines.append(f"  The model sees all of it, up to {token_count(status.context_tokens)}.")
         lines.append("  /window 1024 would let it see the first and the last ones only.")
     else:
-        lines.append("  /window off lets the model see everything again; it re-reads the chat.")
+        lines.append("  /window off lets the model see everything again, from the next message on.")
     return lines
 
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.tui.background import run_in_background
 from kvchat.tui.cells import shorten
 from kvchat.tui.chat_state import UNDO_DELETE_SECONDS, SessionView, title_of
 from kvchat.tui.command import display_key
-from kvchat.tui.figures import token_count
+from kvchat.tui.figures import count_of, token_count
 from kvchat.tui.screens.confirm import ask_first
 
 if TYPE_CHECKING:
@@ -183,11 +184,21 @@ def window(chat: "ChatScreen", args: str) -> None:
             size = int(word)
         elif word != "off":
             raise InvalidArgument(f"{word[:40]} is no window; write /window 1024 or /window off.")
-    session.set_window(size, sinks)
+    plan = session.set_window(size, sinks)
     chat.draw_status()
     reach = "everything"
     if size:
         reach = f"the last {token_count(size)} tokens"
         reach = f"the first {token_count(session.num_sink_tokens)} and {reach}"
-    again = "; it reads this chat again" if session.num_messages else ""
-    chat.notice(f"From the next message on the model sees {reach}{again}.", seconds=8, whole=True)
+    said = f"From the next message on the model sees {reach}"
+    chat.notice(f"{said}.", seconds=8, whole=True)
+
+    async def tell() -> None:
+        count = await chat.app.ask(lambda: plan.num_prefill_tokens)
+        if count is not None:
+            # The last token of a reply was never computed.
+            again = f"it re-reads {count_of(count, 'token')}" if count > 1 else "all stays read"
+            chat.notice(f"{said}; {again}.", seconds=8, whole=True)
+
+    if session.num_messages:
+        run_in_background(chat, tell)

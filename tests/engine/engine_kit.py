@@ -18,6 +18,7 @@ from kvchat.hash_model import HashModel
 from kvchat.kv.cache import KVCache
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, KVDtype
+from kvchat.kv.window_schedule import WindowChange
 from kvchat.sampling_params import SamplingParams
 
 VOCAB_SIZE = 97
@@ -96,11 +97,19 @@ def ask(
     seed: int = 0,
     stop_ids: frozenset[int] = frozenset(),
     stop: str = "",
+    windows: Sequence[WindowChange] | None = None,
 ) -> Reader:
     """Submit a request and return its reader."""
     events: list[TokenEvent] = []
     request = Request(
-        owner, list(token_ids), sampling, seed, stop_ids, events.append, LetterText(stop)
+        owner,
+        list(token_ids),
+        sampling,
+        seed,
+        stop_ids,
+        events.append,
+        LetterText(stop),
+        windows=windows,
     )
     reader = Reader(request, events)
     engine.submit(request)
@@ -162,12 +171,12 @@ class HashOracle:
         self._model = model
 
     def wrong_tokens(
-        self, reader: Reader, generated: Sequence[int], window: int | None, sinks: int
+        self, reader: Reader, generated: Sequence[int], windows: Sequence[WindowChange]
     ) -> list[int]:
         """Return the places of generated tokens that differ."""
         request = reader.request
         token_ids = [*request.token_ids, *generated]
-        states = self._model.list_states(token_ids, window, sinks)
+        states = self._model.list_states(token_ids, changes=windows)
         wrong = []
         for place, token_id in enumerate(generated):
             position = len(request.token_ids) + place

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from kvchat.engine.engine import Engine
 from kvchat.engine.request import FinishReason
-from kvchat.kv.spec import VisibleSet
+from kvchat.kv.prefix_index import num_equal
+from kvchat.kv.window_schedule import WindowChange, WindowSchedule
 from kvchat.sampling_params import SamplingParams
 from tests.engine.engine_kit import (
     VOCAB_SIZE,
@@ -27,18 +28,28 @@ class Oracle(Protocol):
     """Knows the right tokens without a cache."""
 
     def wrong_tokens(
-        self, reader: Reader, generated: Sequence[int], window: int | None, sinks: int
+        self, reader: Reader, generated: Sequence[int], windows: Sequence[WindowChange]
     ) -> list[int]: ...
 
 
 @dataclass
 class Chat:
-    """One open sequence as the program knows it."""
+    """One open sequence as the program knows it; the last window is for what follows."""
 
-    window: int | None
-    sinks: int
+    windows: list[WindowChange]
     text: list[int]
     reader: Reader | None = None
+
+    def cut(self, length: int) -> None:
+        """Keep the first tokens; what follows is read under the last window."""
+        current = self.windows[-1]
+        self.windows = [each for each in self.windows if each.start < length or not each.start]
+        if self.windows[-1][1:] != current[1:]:
+            self.change_window(current._replace(start=max(0, length)))
+
+    def change_window(self, change: WindowChange) -> None:
+        """Read what comes from a position on under another window."""
+        self.windows = [each for each in self.windows if each.start < change.start] + [change]
 
 
 class Program:
@@ -69,8 +80,17 @@ class Program:
         """Run commands, then everything that still generates, and close all."""
         for _ in range(num_commands):
             command = self.rng.choices(
-                (self.open, self.ask, self.step, self.fork, self.rewind, self.cancel, self.close),
-                (3, 10, 22, 4, 4, 2, 1),
+                (
+                    self.open,
+                    self.ask,
+                    self.step,
+                    self.fork,
+                    self.rewind,
+                    self.cancel,
+                    self.close,
+                    self.change_window,
+                ),
+                (3, 10, 22, 4, 4, 2, 1, 4),
             )[0]
             command()
             self.engine.cache.check_integrity()
@@ -83,13 +103,25 @@ class Program:
     def open(self) -> None:
         if len(self.chats) >= self.max_chats:
             return
-        window = self.rng.choice([None, None, None, 1, 7, 16, 33])
-        sinks = 0 if window is None else self.rng.choice([0, 0, 1, 5])
+        change = self._any_window(0)
         self.num_opened += 1
         name = f"chat {self.num_opened}"
-        self.engine.open(name, window=window, sinks=sinks)
-        size = self.engine.cache.block_size
-        self.chats[name] = Chat(window, -(-sinks // size) * size, [])
+        self.engine.open(name, window=change.window, sinks=change.sinks)
+        self.chats[name] = Chat([change], [])
+
+    def change_window(self) -> None:
+        """Read what follows, or now and then what is there already, under another window."""
+        name = self._any_idle()
+        if name is None:
+            return
+        chat = self.chats[name]
+        # As sessions do: the last token of a reply is not computed yet.
+        start = max(0, len(chat.text) - self.rng.choice([0, 1, 1, 1]))
+        if self.rng.random() < 0.2:
+            start = self._length_within(chat.text)
+        chat.change_window(self._any_window(start))
+        if self.rng.random() < 0.7:
+            self.engine.set_windows(name, chat.windows)
 
     def ask(self) -> None:
         name = self._any_idle()
@@ -109,11 +141,14 @@ class Program:
             prompt += random_tokens(self.rng, self.rng.choice([1, 2, 9, self._to_edge(prompt)]))
         if len(prompt) > self.max_tokens:
             prompt = prompt[: self.rng.randint(1, self.max_tokens)]
+        num_kept = num_equal(chat.text, prompt)
+        chat.cut(num_kept)
         reader = ask(
             self.engine,
             name,
             prompt,
             self._sampling(),
+            windows=chat.windows,
             seed=self.rng.randrange(100),
             stop_ids=frozenset([self.rng.randrange(VOCAB_SIZE)]),
         )
@@ -136,7 +171,8 @@ class Program:
         child = f"chat {self.num_opened}"
         num_computed = self.engine.fork(parent, child, length)
         assert num_computed <= len(text)
-        self.chats[child] = Chat(chat.window, chat.sinks, text[:length])
+        self.chats[child] = Chat(list(chat.windows), text[:length])
+        self.chats[child].cut(len(self.chats[child].text))
 
     def rewind(self) -> None:
         name = self._any_idle()
@@ -144,7 +180,8 @@ class Program:
             return
         chat = self.chats[name]
         length = self._length_within(chat.text)
-        assert self.engine.rewind(name, length) <= length
+        chat.cut(length)
+        assert self.engine.rewind(name, length, chat.windows) <= length
         del chat.text[length:]
 
     def cancel(self) -> None:
@@ -180,7 +217,7 @@ class Program:
         assert [event.finish_reason for event in reader.events[:-1]] == [None] * (
             len(reader.events) - 1
         )
-        wrong = self.oracle.wrong_tokens(reader, generated, chat.window, chat.sinks)
+        wrong = self.oracle.wrong_tokens(reader, generated, chat.windows)
         assert not wrong, f"wrong tokens at {wrong} of {len(generated)}"
         self.num_checked_tokens += len(generated)
         assert reader.reason is not None
@@ -206,12 +243,17 @@ class Program:
         num_tokens = len(reader.request.token_ids) + len(reader.tokens)
         needed = num_tokens // size + 1 if not reader.tokens else (num_tokens - 1) // size + 1
         is_too_large = False
+        schedule = WindowSchedule.of(chat.windows, size)
         for group, pool in zip(cache.spec.groups, cache.pools, strict=True):
-            seen, most = VisibleSet(chat.window, chat.sinks).within(group.window), needed
-            if seen.window is not None:
-                most = min(needed, seen.sinks // size + (seen.window + size - 2) // size + 1)
-            is_too_large |= most > pool.num_blocks
+            most = schedule.within(group.window).most_blocks(size)
+            is_too_large |= min(needed, needed if most is None else most) > pool.num_blocks
         assert is_too_large
+
+    def _any_window(self, start: int) -> WindowChange:
+        window = self.rng.choice([None, None, None, 1, 7, 16, 33])
+        sinks = 0 if window is None else self.rng.choice([0, 0, 1, 5])
+        size = self.engine.cache.block_size
+        return WindowChange(start, window, -(-sinks // size) * size)
 
     def _any_idle(self) -> str | None:
         idle = [name for name, chat in self.chats.items() if chat.reader is None]

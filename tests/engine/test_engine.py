@@ -9,7 +9,8 @@ import torch
 from kvchat.engine.request import FinishReason
 from kvchat.errors import InvalidArgument, SessionNotFound
 from kvchat.hash_model import HashModel
-from kvchat.kv.contiguous import NoCache
+from kvchat.kv.contiguous import DynamicCache
+from kvchat.kv.window_schedule import WindowChange
 from kvchat.model.config import ModelConfig
 from kvchat.model.transformer import Transformer
 from kvchat.sampling_params import SamplingParams
@@ -67,13 +68,26 @@ class FloatOracle:
         self.num_skipped = 0
 
     def wrong_tokens(
-        self, reader: Reader, generated: Sequence[int], window: int | None, sinks: int
+        self, reader: Reader, generated: Sequence[int], windows: Sequence[WindowChange]
     ) -> list[int]:
         token_ids = [*reader.request.token_ids, *generated]
-        cache = NoCache(self._model.config.kv_spec())
-        step = cache.reserve([(cache.open(window=window, sinks=sinks), len(token_ids))])
-        with torch.inference_mode():
-            logits = self._model(torch.tensor(token_ids), torch.tensor(step.positions), cache)
+        cache = DynamicCache(self._model.config.kv_spec())
+        sequence = cache.open()
+        parts = []
+        ends = [*(change.start for change in windows[1:]), len(token_ids)]
+        for (start, window, sinks), end in zip(windows, ends, strict=True):
+            cache.set_window(sequence, window, sinks)
+            # Plain caches do not split a chunk where a window begins to slide.
+            border = start if window is None else min(max(start, window + sinks), end)
+            for first, behind in ((start, border), (border, end)):
+                if first == behind:
+                    continue
+                step = cache.reserve([(sequence, behind - first)])
+                with torch.inference_mode():
+                    ids = torch.tensor(token_ids[first:behind])
+                    parts.append(self._model(ids, torch.tensor(step.positions), cache))
+                step.commit()
+        logits = torch.cat(parts)
         wrong = []
         for place, token_id in enumerate(generated):
             best, second = logits[len(reader.request.token_ids) + place - 1].topk(2).values.tolist()

@@ -51,7 +51,8 @@ class DiskProgram(Program):
         self.disk.stop()
         self.engine = self.disk.start(**self.options)
         for name, chat in self.chats.items():
-            self.engine.open(name, window=chat.window, sinks=chat.sinks)
+            self.engine.open(name)
+            self.engine.set_windows(name, chat.windows)
 
     def run(self, num_commands: int) -> None:
         for _ in range(num_commands):
@@ -65,8 +66,9 @@ class DiskProgram(Program):
                     self.cancel,
                     self.close,
                     self.restart,
+                    self.change_window,
                 ),
-                (3, 10, 22, 4, 4, 2, 1, 2),
+                (3, 10, 22, 4, 4, 2, 1, 2, 4),
             )[0]
             command()
             self.engine.cache.check_integrity()

@@ -8,6 +8,7 @@ from kvchat.engine.engine import Engine
 from kvchat.engine.request import FinishReason
 from kvchat.engine.sequence import SequenceState
 from kvchat.hash_model import HashModel
+from kvchat.kv.window_schedule import WindowChange
 from kvchat.sampling_params import SamplingParams
 from tests.engine.engine_kit import (
     VOCAB_SIZE,
@@ -109,7 +110,8 @@ def test_a_long_prompt_runs_in_the_least_pool_that_holds_its_window(
     reader = ask(engine, "a", prompt)
     run(engine)
     assert reader.reason is FinishReason.LENGTH
-    assert not HashOracle(model).wrong_tokens(reader, reader.tokens, window, sinks)
+    windows = [WindowChange(0, window, sinks)]
+    assert not HashOracle(model).wrong_tokens(reader, reader.tokens, windows)
     engine.open("b", window=window + 4, sinks=sinks)
     refused = ask(engine, "b", prompt)
     assert refused.error is not None and f"{num_blocks + 1} blocks" in refused.error

@@ -8,9 +8,10 @@ from kvchat.kv.block_conversion import ConvertedBlocks, convert_blocks
 from kvchat.kv.paged_sequence import PagedSequence, chain_key
 from kvchat.kv.segments import BlockArray, SegmentLayout
 from kvchat.kv.spec import VisibleSet
+from kvchat.kv.window_schedule import WindowSchedule
 
 SALT = b"salt"
-SEES_ALL = VisibleSet()
+SEES_ALL = WindowSchedule.always(VisibleSet())
 Blocks = dict[tuple[bytes, int], tuple[memoryview, ...]]
 
 
@@ -31,7 +32,7 @@ def layout_of(block_size: int) -> SegmentLayout:
 
 
 def keys_of(
-    token_ids: list[int], block_size: int, visible: VisibleSet = SEES_ALL
+    token_ids: list[int], block_size: int, visible: WindowSchedule = SEES_ALL
 ) -> Iterator[bytes]:
     sequence = PagedSequence(visible, [])
     for index in range(-(-len(token_ids) // block_size)):
@@ -46,7 +47,7 @@ def slot(group: int, array: int, row: int, position: int, count: int) -> bytes:
                  for lane in range(count))  # fmt: skip
 
 
-def blocks_of(token_ids: list[int], block_size: int, visible: VisibleSet = SEES_ALL) -> Blocks:
+def blocks_of(token_ids: list[int], block_size: int, visible: WindowSchedule = SEES_ALL) -> Blocks:
     """All blocks as a pool of this block size would have saved them; zeros behind the end."""
     found: Blocks = {}
     for index, key in enumerate(keys_of(token_ids, block_size, visible)):
@@ -72,7 +73,7 @@ def convert(
     old: int,
     new: int,
     found: Blocks | None = None,
-    visible: VisibleSet = SEES_ALL,
+    visible: WindowSchedule = SEES_ALL,
 ) -> ConvertedBlocks:
     return convert_blocks(
         layout_of(old),
@@ -118,7 +119,7 @@ def test_a_block_of_which_a_part_is_missing_is_not_made(missing: int) -> None:
 
 
 def test_keys_follow_the_window_in_terms_of_the_new_size() -> None:
-    token_ids, visible = list(range(40)), VisibleSet(8, 8)
+    token_ids, visible = list(range(40)), WindowSchedule.always(VisibleSet(8, 8))
     found = convert(token_ids, 4, 8, visible=visible)
     assert {key for key, _ in found.blocks} == set(keys_of(token_ids, 8, visible))
     assert {key for key, _ in found.blocks} != set(keys_of(token_ids, 8))

@@ -8,6 +8,7 @@ from kvchat.kv.integrity import check_pool
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE = 4
 
@@ -128,14 +129,16 @@ def fork(parent: PagedSequence, length: int) -> PagedSequence:
     assert parent.token_ids is not None
     tables = [table.fork(length) for table in parent.tables]
     ids, keys = parent.token_ids[:length], parent.keys[: length // SIZE]
-    return PagedSequence(VisibleSet(), tables, length=length, token_ids=ids, keys=keys)
+    return PagedSequence(
+        WindowSchedule.always(VisibleSet()), tables, length=length, token_ids=ids, keys=keys
+    )
 
 
 @pytest.mark.parametrize("writer", ["parent", "child"])
 def test_the_first_write_into_a_shared_block_copies_only_that_block(
     pool: BlockPool, writer: str
 ) -> None:
-    parent = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    parent = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     write(parent, 10)
     child = fork(parent, 10)
     shared = list(parent.tables[0].blocks)
@@ -154,7 +157,7 @@ def test_the_first_write_into_a_shared_block_copies_only_that_block(
 
 
 def test_a_fork_at_a_block_boundary_copies_nothing(pool: BlockPool) -> None:
-    parent = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    parent = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     write(parent, 8)
     child = fork(parent, 8)
     assert write(child, 1) == []
@@ -163,7 +166,7 @@ def test_a_fork_at_a_block_boundary_copies_nothing(pool: BlockPool) -> None:
 
 
 def test_a_published_block_cut_open_is_copied_even_by_its_only_holder(pool: BlockPool) -> None:
-    parent = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    parent = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     write(parent, 8)
     published = parent.tables[0].blocks[1]
     child = fork(parent, 5)

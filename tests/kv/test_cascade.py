@@ -122,7 +122,7 @@ def check_keys(cache: PagedKVCache, rows: list[tuple[SequenceId, list[int]]]) ->
     for group_index, plan in enumerate(cache._metadata):
         first = 0
         for row, step_row, (sequence, new) in zip(plan.rows, cache._step.rows, rows, strict=True):
-            seen = cache.visible_sets_of(sequence)[group_index]
+            seen = cache.schedules(sequence)[group_index].last
             table = step_row.groups[group_index].table_after(step_row.sequence.tables[group_index])
             for place in range(len(new)):
                 token, at = first + place, step_row.start + place

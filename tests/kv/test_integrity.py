@@ -10,12 +10,13 @@ from kvchat.kv.integrity import check_pool, check_sequence
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE = 4
-WINDOW = VisibleSet(4)
+WINDOW = WindowSchedule.always(VisibleSet(4))
 
 
-def sequence_of(pool: BlockPool, visible: VisibleSet, count: int) -> PagedSequence:
+def sequence_of(pool: BlockPool, visible: WindowSchedule, count: int) -> PagedSequence:
     sequence = PagedSequence(visible, [BlockTable(pool, SIZE)])
     step = Step(SIZE)
     step.add(sequence, count, list(range(count)))
@@ -63,8 +64,8 @@ def pool_damage() -> dict[str, Callable[[BlockPool, BlockTable], object]]:
 @pytest.mark.parametrize("message", pool_damage())
 def test_a_damaged_pool_is_named(message: str) -> None:
     pool = BlockPool(8)
-    sequence_of(pool, VisibleSet(), 8).tables[0].truncate(4)
-    table = sequence_of(pool, VisibleSet(), 7).tables[0]
+    sequence_of(pool, WindowSchedule.always(VisibleSet()), 8).tables[0].truncate(4)
+    table = sequence_of(pool, WindowSchedule.always(VisibleSet()), 7).tables[0]
     held = BlockTable(pool, SIZE, [0])
     check_pool(pool, [held, table])
     pool_damage()[message](pool, table)

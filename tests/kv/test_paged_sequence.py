@@ -7,12 +7,17 @@ from kvchat.kv.block_table import HOLE, BlockTable
 from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE = 4
 
 
-def sequence_of(pool: BlockPool, count: int, visible: VisibleSet | None = None) -> PagedSequence:
-    sequence = PagedSequence(visible or VisibleSet(), [BlockTable(pool, SIZE)])
+def sequence_of(
+    pool: BlockPool, count: int, visible: WindowSchedule | None = None
+) -> PagedSequence:
+    sequence = PagedSequence(
+        visible or WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)]
+    )
     step = Step(SIZE)
     step.add(sequence, count, range(count))
     step.commit()
@@ -44,7 +49,7 @@ def test_a_shared_last_block_counts_as_one_more() -> None:
 
 
 def test_what_a_window_hid_is_released_and_cannot_be_stood_on_again() -> None:
-    visible = VisibleSet(window=4, sinks=4)
+    visible = WindowSchedule.always(VisibleSet(window=4, sinks=4))
     sequence = sequence_of(BlockPool(8), 16, visible)
     assert sequence.can_stand_at(8, [visible])
     assert sequence.release_hidden([visible], since=0) == 2

@@ -10,6 +10,7 @@ from kvchat.kv.prefix_index import ROOT_KEY, PrefixIndex, block_key, num_equal
 from kvchat.kv.resident_prefix import find_resident_prefix
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE = 4
 
@@ -29,8 +30,10 @@ def rewind(sequence: PagedSequence, length: int) -> None:
 
 def num_found(pool: BlockPool, token_ids: list[int]) -> int:
     """Return how many tokens of a fresh prompt are resident."""
-    fresh = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
-    prefix = find_resident_prefix(fresh, token_ids, [VisibleSet()], SIZE, b"")
+    fresh = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
+    prefix = find_resident_prefix(
+        fresh, token_ids, [WindowSchedule.always(VisibleSet())], SIZE, b""
+    )
     return 0 if prefix is None else prefix.length
 
 
@@ -106,7 +109,7 @@ def test_a_block_published_twice_is_our_bug() -> None:
 
 def test_blocks_are_found_only_after_commit() -> None:
     pool = BlockPool(8)
-    writer = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    writer = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     step = Step(SIZE)
     step.add(writer, 8, list(range(8)))
     assert num_found(pool, list(range(9))) == 0
@@ -116,7 +119,7 @@ def test_blocks_are_found_only_after_commit() -> None:
 
 def test_a_partial_block_is_never_published() -> None:
     pool = BlockPool(8)
-    writer = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    writer = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     write(writer, list(range(7)))
     assert len(pool.index) == 1
     write(writer, [7])
@@ -125,7 +128,7 @@ def test_a_partial_block_is_never_published() -> None:
 
 def test_a_prompt_cached_to_its_last_token_leaves_one_to_compute() -> None:
     pool = BlockPool(8)
-    writer = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    writer = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     write(writer, list(range(8)))
     assert num_found(pool, list(range(8))) == 7
     assert num_found(pool, list(range(7))) == 6
@@ -134,7 +137,7 @@ def test_a_prompt_cached_to_its_last_token_leaves_one_to_compute() -> None:
 def test_a_rewound_and_refilled_block_is_not_found_under_its_old_hash() -> None:
     """Pitfall 1: A is rewound inside a block, then filled with B; of A only B's part is found."""
     pool = BlockPool(2)
-    writer = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    writer = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     a, b = [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 60, 70, 80]
     write(writer, a)
     rewind(writer, 5)
@@ -146,7 +149,7 @@ def test_a_rewound_and_refilled_block_is_not_found_under_its_old_hash() -> None:
 
 def test_a_rewound_branch_is_found_while_there_is_room_for_both() -> None:
     pool = BlockPool(3)
-    writer = PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)])
+    writer = PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
     a, b = [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 60, 70, 80]
     write(writer, a)
     rewind(writer, 5)
@@ -158,7 +161,10 @@ def test_a_rewound_branch_is_found_while_there_is_room_for_both() -> None:
 
 def test_two_sequences_that_compute_equal_blocks_both_publish_them() -> None:
     pool = BlockPool(4)
-    first, second = (PagedSequence(VisibleSet(), [BlockTable(pool, SIZE)]) for _ in range(2))
+    first, second = (
+        PagedSequence(WindowSchedule.always(VisibleSet()), [BlockTable(pool, SIZE)])
+        for _ in range(2)
+    )
     step = Step(SIZE)
     step.add(first, 4, [1, 2, 3, 4])
     step.add(second, 4, [1, 2, 3, 4])
@@ -170,8 +176,8 @@ def test_two_sequences_that_compute_equal_blocks_both_publish_them() -> None:
 
 
 def test_a_window_salts_keys_from_the_first_block_with_a_hidden_token() -> None:
-    windowed = PagedSequence(VisibleSet(window=6, sinks=4), [])
-    plain = PagedSequence(VisibleSet(), [])
+    windowed = PagedSequence(WindowSchedule.always(VisibleSet(window=6, sinks=4)), [])
+    plain = PagedSequence(WindowSchedule.always(VisibleSet()), [])
     for index in range(4):
         for sequence in (windowed, plain):
             sequence.keys.append(chain_key(sequence, index, [index] * SIZE, SIZE, b"salt"))

@@ -8,13 +8,14 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.resident_prefix import ResidentPrefix, find_resident_prefix
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE, SALT = 4, b"model"
-ALL, LAST_6 = VisibleSet(), VisibleSet(6)
+ALL, LAST_6 = WindowSchedule.always(VisibleSet()), WindowSchedule.always(VisibleSet(6))
 TOKENS = list(range(100, 140))
 
 
-def computed(visible_sets: list[VisibleSet], visible: VisibleSet = ALL) -> PagedSequence:
+def computed(visible_sets: list[WindowSchedule], visible: WindowSchedule = ALL) -> PagedSequence:
     """A sequence of 40 tokens in 10 blocks of each layer group; block 0 holds tokens 0..3."""
     sequence = PagedSequence(visible, [BlockTable(BlockPool(16), SIZE) for _ in visible_sets])
     step = Step(SIZE, SALT)
@@ -24,9 +25,9 @@ def computed(visible_sets: list[VisibleSet], visible: VisibleSet = ALL) -> Paged
 
 
 def find(
-    source: PagedSequence, visible_sets: list[VisibleSet], token_ids: list[int]
+    source: PagedSequence, visible_sets: list[WindowSchedule], token_ids: list[int]
 ) -> ResidentPrefix | None:
-    fresh = PagedSequence(source.visible, [BlockTable(t.pool, SIZE) for t in source.tables])
+    fresh = PagedSequence(source.schedule, [BlockTable(t.pool, SIZE) for t in source.tables])
     return find_resident_prefix(fresh, token_ids, visible_sets, SIZE, SALT)
 
 
@@ -83,7 +84,7 @@ def test_all_groups_serve_the_same_prefix_or_none() -> None:
 
 
 def test_sinks_are_needed_as_well_as_the_window() -> None:
-    visible = VisibleSet(6, 4)
+    visible = WindowSchedule.always(VisibleSet(6, 4))
     source = computed([visible], visible)
     source.tables[0].pool.index.forget(0)
     assert find(source, [visible], [*TOKENS, 1]) is None
@@ -92,7 +93,7 @@ def test_sinks_are_needed_as_well_as_the_window() -> None:
 @pytest.mark.parametrize("window", range(1, 14))
 def test_the_window_is_judged_where_the_prefix_ends_not_where_its_block_does(window: int) -> None:
     """A prompt cached to its last token ends inside a block, from where the window sees more."""
-    visible = VisibleSet(window)
+    visible = WindowSchedule.always(VisibleSet(window))
     prefix = find(computed([visible]), [visible], TOKENS)
     assert prefix is not None
     first = (prefix.length - window + 1) // SIZE
@@ -101,7 +102,7 @@ def test_the_window_is_judged_where_the_prefix_ends_not_where_its_block_does(win
 
 
 def test_another_window_finds_only_blocks_before_anything_was_hidden() -> None:
-    source = computed([VisibleSet(8)], VisibleSet(8))
+    source = computed([WindowSchedule.always(VisibleSet(8))], WindowSchedule.always(VisibleSet(8)))
     fresh = PagedSequence(ALL, [BlockTable(source.tables[0].pool, SIZE)])
     prefix = find_resident_prefix(fresh, [*TOKENS, 1], [ALL], SIZE, SALT)
     assert prefix is not None

@@ -13,6 +13,7 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.pool_view import BlockState
 from kvchat.kv.spec import VisibleSet
 from kvchat.kv.step import Step
+from kvchat.kv.window_schedule import WindowSchedule
 
 SIZE = 4
 
@@ -26,7 +27,7 @@ class World:
 
     def open(self, token_ids: list[int]) -> PagedSequence:
         tables = [BlockTable(pool, SIZE) for pool in self.pools]
-        sequence = PagedSequence(VisibleSet(), tables)
+        sequence = PagedSequence(WindowSchedule.always(VisibleSet()), tables)
         self.sequences.append(sequence)
         if token_ids:
             self.write(sequence, token_ids)
@@ -40,7 +41,7 @@ class World:
     def fork(self, parent: PagedSequence, length: int) -> PagedSequence:
         assert parent.token_ids is not None
         child = PagedSequence(
-            VisibleSet(),
+            WindowSchedule.always(VisibleSet()),
             [table.fork(length) for table in parent.tables],
             length=length,
             token_ids=parent.token_ids[:length],
@@ -60,7 +61,7 @@ class World:
         for index, pool in enumerate(self.pools):
             check_pool(pool, [sequence.tables[index] for sequence in self.sequences])
         for sequence in self.sequences:
-            check_sequence(sequence, [VisibleSet()] * 2, SIZE, b"")
+            check_sequence(sequence, [WindowSchedule.always(VisibleSet())] * 2, SIZE, b"")
 
     def state(self) -> object:
         """Everything that a rolled back step must leave as it was."""

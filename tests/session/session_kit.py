@@ -1,9 +1,12 @@
 """What tests of sessions share: short ways to say something and to look at what was said."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
-from kvchat.kv.contiguous import NoCache
+from kvchat.kv.contiguous import DynamicCache
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageNode
@@ -40,17 +43,34 @@ def ids(session: Session) -> list[int]:
     return path_token_ids(nodes(session))
 
 
-def dense_logits(runtime: ChatRuntime, token_ids: list[int]) -> Tensor:
-    """Return [tokens, vocab_size]: what a run without cache says after each of these tokens."""
+def dense_logits(
+    runtime: ChatRuntime,
+    token_ids: list[int],
+    windows: Sequence[tuple[int, int | None, int]] = (),
+) -> Tensor:
+    """Return [tokens, vocab_size]: what a plain cache says after each of these tokens.
+
+    windows  from which position on which window and sinks hold, in order; without any all is seen
+    """
 
     def run(engine: object) -> Tensor:
         model = engine._forward_pass._runner._model  # type: ignore[attr-defined]
-        cache = NoCache(model.config.kv_spec())
-        positions = torch.arange(len(token_ids))
-        step = cache.reserve([(cache.open(), len(token_ids))])
-        with torch.inference_mode():
-            logits: Tensor = model(torch.tensor(token_ids), positions, cache, positions)
-        step.commit()
-        return logits.float()
+        cache = DynamicCache(model.config.kv_spec())
+        sequence = cache.open()
+        logits: list[Tensor] = []
+        starts = {start for start, _, _ in windows} | {
+            max(start, window + sinks) for start, window, sinks in windows if window is not None
+        }
+        borders = sorted({0, len(token_ids), *(at for at in starts if at < len(token_ids))})
+        for first, behind in pairwise(borders):
+            for _, window, sinks in [each for each in windows if each[0] <= first][-1:]:
+                cache.set_window(sequence, window, sinks)
+            positions = torch.arange(first, behind)
+            step = cache.reserve([(sequence, behind - first)])
+            with torch.inference_mode():
+                ids = torch.tensor(token_ids[first:behind])
+                logits.append(model(ids, positions, cache, positions - first))
+            step.commit()
+        return torch.cat(logits).float()
 
     return runtime._engine.call(run).result(60)

@@ -54,6 +54,8 @@ def random_chat(seed: int) -> ExportedChat:
             "notice": dice.choice([None, random_text(dice)]),
             "system_key": dice.choice([None, "", "abc"]),
             "is_hidden": dice.random() < 0.2,
+            "window": (window := dice.choice([None, None, 64])),
+            "sinks": dice.choice([-1, 0, 7]) if window else dice.choice([None, 0]),
         }
         known = {field.name for field in fields(MessageRow)}
         messages.append(

@@ -20,7 +20,7 @@ from tests.session.session_kit import dense_logits, ids, nodes, texts
 MakeRuntime = Callable[..., ChatRuntime]
 WORDS = ["river", "and", "Anna", "héllo", "🌍", "one two", "<|end|>", "  so\n", "42", "window"]
 END = 7
-BLOCK_SIZE = 8
+BLOCK_SIZE = SINKS = 8
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,16 @@ class Said:
 
     text: str
     token_ids: tuple[int, ...]
+    window: int | None = None
 
 
 @dataclass
 class Twin:
-    """A session as a list of what was said, and the places it can go back to."""
+    """A session as a list of what was said, the places it can go back to, and its window."""
 
     path: list[Said] = field(default_factory=list)
     undo: list[list[Said]] = field(default_factory=list)
+    window: int | None = None
 
     def move(self, path: list[Said]) -> None:
         self.undo.append(self.path)
@@ -51,6 +53,7 @@ class Program:
         self.rng = rng
         self.pairs: list[tuple[Session, Twin]] = [(runtime.new_session(window=None), Twin())]
         self.is_warm = True
+        self.has_windows = False
 
     def sampling(self) -> SamplingParams:
         return SamplingParams(
@@ -78,24 +81,38 @@ class Program:
             return tuple(tokenizer.encode_continuation(turn, last))
         return tuple(tokenizer.encode_continuation("<|end|>" + turn, last))
 
+    def windows(self, path: list[Said]) -> list[tuple[int, int | None, int]]:
+        """Return from where on which window holds: from the token before each message's first."""
+        found: list[tuple[int, int | None, int]] = []
+        length = 0
+        for said in path:
+            change = (max(0, length - 1), said.window, 0 if said.window is None else SINKS)
+            found = [each for each in found if each[0] < change[0]] + [change]
+            length += len(said.token_ids)
+        return found
+
     def take(
         self, session: Session, before: list[Said], sampling: SamplingParams, num_forced: int = 0
     ) -> list[Said]:
         """Return `before` and the reply that has just ended, whose words a dense run must say."""
         reply = nodes(session)[-1]
+        said = Said(reply.text, tuple(reply.token_ids), session.window)
+        windows = self.windows([*before, said])
         prompt = [token for said in before for token in said.token_ids]
         assert sampling.seed is not None
         for place in range(num_forced, len(reply.token_ids)):
             so_far = prompt + reply.token_ids[:place]
             row = SamplerRow(sampling, sampling.seed, len(so_far), so_far)
-            logits = dense_logits(self.runtime, so_far)[-1:]
+            logits = dense_logits(self.runtime, so_far, windows)[-1:]
             assert sample(logits, [row]) == [reply.token_ids[place]]
-        return [*before, Said(reply.text, tuple(reply.token_ids))]
+        return [*before, said]
 
     def step(self) -> None:
         place = self.rng.randrange(len(self.pairs))
         session, twin = self.pairs[place]
         moves = [self.send, self.send, self.undo]
+        if self.has_windows:
+            moves += [self.change_window]
         if twin.path:
             moves += [self.regenerate, self.edit, self.rewind, self.fork, self.hide, self.visit]
             moves += [self.token, self.token, self.release]
@@ -113,7 +130,7 @@ class Program:
 
     def send(self, session: Session, twin: Twin) -> None:
         text = self.words()
-        asked = Said(text, self.prompt_ids(twin.path, text))
+        asked = Said(text, self.prompt_ids(twin.path, text), twin.window)
         sampling = self.sampling()
         session.send(text, sampling).wait(60)
         twin.path = self.take(session, [*twin.path, asked], sampling)
@@ -122,7 +139,7 @@ class Program:
         place = self.rng.randrange(len(twin.path) // 2) * 2
         text = self.words()
         before = twin.path[:place]
-        asked = Said(text, self.prompt_ids(before, text))
+        asked = Said(text, self.prompt_ids(before, text), twin.window)
         sampling = self.sampling()
         reply = session.edit(session.messages[place].id, text, sampling)
         assert reply is not None
@@ -149,13 +166,14 @@ class Program:
             child = session.fork(at=start + keep, token=token)
             assert child.reply is not None
             child.reply.wait(60)
-            self.pairs.append((child, Twin(self.take(child, twin.path[:-1], sampling, keep + 1))))
+            path = self.take(child, twin.path[:-1], sampling, keep + 1)
+            self.pairs.append((child, Twin(path, window=twin.window)))
             session, reply = child, child.reply
         new = nodes(session)[-1].token_ids
         assert new[: keep + 1] == [*old[:keep], token]
         # The forced token, the last one kept where it was drawn and never computed, and a last
         # block that other moves have cut open: full blocks are found again.
-        if reply.num_generated_tokens and self.is_warm:
+        if reply.num_generated_tokens and self.is_warm and not self.has_windows:
             assert reply.num_prompt_tokens - reply.num_cached_tokens <= 2 + BLOCK_SIZE
 
     def rewind(self, session: Session, twin: Twin) -> None:
@@ -177,7 +195,7 @@ class Program:
         tree = session.tree()
         replies = [each for each in tree.nodes if tree.nodes[each].message.role == "assistant"]
         session.visit(self.rng.choice(replies))
-        path = [Said(node.text, tuple(node.token_ids)) for node in nodes(session)]
+        path = [Said(node.text, tuple(node.token_ids), node.window) for node in nodes(session)]
         if path != twin.path:
             twin.move(path)
         # Nodes never change, so the ids above it are those that were compared when it was made.
@@ -191,7 +209,17 @@ class Program:
     def fork(self, session: Session, twin: Twin) -> None:
         place = self.rng.randrange(1, len(twin.path) // 2 + 1) * 2
         child = session.fork(at=session.messages[place - 1].id)
-        self.pairs.append((child, Twin(twin.path[:place])))
+        self.pairs.append((child, Twin(twin.path[:place], window=twin.window)))
+
+    def change_window(self, session: Session, twin: Twin) -> None:
+        """Read what follows under another window, at no cost where nothing larger is seen."""
+        window = self.rng.choice([None, None, 16, 24, 40])
+        is_smaller = window is not None and (twin.window is None or window <= twin.window)
+        before = session.resume_cost().num_prefill_tokens
+        plan = session.set_window(window, SINKS)
+        if is_smaller and self.is_warm:
+            assert plan.num_prefill_tokens <= max(1, before)
+        twin.window = window
 
     def release(self, session: Session, twin: Twin) -> None:
         """Give the blocks of a session back; what they held is found again or computed again."""
@@ -203,11 +231,19 @@ def seeds(count: int) -> list[int]:
     return list(range(count)) if chosen is None else [int(chosen)]
 
 
-def run(make_runtime: MakeRuntime, seed: int, num_steps: int, **options: object) -> None:
+def run(
+    make_runtime: MakeRuntime,
+    seed: int,
+    num_steps: int,
+    *,
+    has_windows: bool = False,
+    **options: object,
+) -> None:
     rng = random.Random(seed)
     runtime = make_runtime(save=False, block_size=BLOCK_SIZE, **options)
     program = Program(runtime, rng)
     program.is_warm = "pool_bytes" not in options
+    program.has_windows = has_windows
     for _ in range(num_steps):
         program.step()
         while len(program.pairs) > 4:
@@ -226,9 +262,21 @@ def test_words_never_depend_on_a_pool_that_is_too_small(
     run(make_runtime, 100 + seed, 40, pool_bytes=160 << 10)
 
 
+@pytest.mark.parametrize("seed", seeds(3))
+def test_words_never_depend_on_when_a_window_changed(make_runtime: MakeRuntime, seed: int) -> None:
+    run(make_runtime, 310 + seed, 40, has_windows=True)
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_words_behind_changed_windows_never_depend_on_a_pool_that_is_too_small(
+    make_runtime: MakeRuntime, seed: int
+) -> None:
+    run(make_runtime, 400 + seed, 40, has_windows=True, pool_bytes=160 << 10)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(20))
 def test_words_never_depend_on_the_cache_in_long_programs(
     make_runtime: MakeRuntime, seed: int
 ) -> None:
-    run(make_runtime, 200 + seed, 250)
+    run(make_runtime, 200 + seed, 250, has_windows=seed % 2 == 1)

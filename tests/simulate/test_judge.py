@@ -25,7 +25,7 @@ from kvchat.text.tokenizer import Tokenizer
 
 FOLDER = HashFolder.over_bundled(context_tokens=480)
 TOKENIZER = Tokenizer.load(FOLDER.path)
-TERMS = Terms(SamplingParams(temperature=0.9, max_tokens=8), 5, None, 0)
+TERMS = Terms(SamplingParams(temperature=0.9, max_tokens=8), 5, (None, 0))
 Path = tuple[MessageRow, ...]
 
 
@@ -36,20 +36,23 @@ def ids_of(path: Sequence[MessageRow]) -> list[int]:
 def said(path: Path, message_id: str, text: str) -> Path:
     parent_id = path[-1].id if path else None
     token_ids = tuple(TOKENIZER.encode(text))
-    return (*path, MessageRow(message_id, "tree", parent_id, "user", text, token_ids))
+    return (*path, MessageRow(message_id, "tree", parent_id, "user", text, token_ids, sinks=0))
 
 
 def answered(path: Path, message_id: str, terms: Terms = TERMS, num_tokens: int = 8) -> Path:
     """The path with the reply the model gives, computed token after token."""
     model, token_ids = FOLDER.model(), ids_of(path)
+    window, sinks = terms.recorded
     start = len(token_ids)
     while len(token_ids) < start + num_tokens:
-        state = model.states(token_ids, terms.window, terms.sinks)[-1:]
+        state = model.states(token_ids, window, sinks)[-1:]
         row = SamplerRow(terms.sampling, terms.seed, len(token_ids), token_ids)
         token_ids += sample(model.logits(state), [row])
     new = tuple(token_ids[start:])
     text = TOKENIZER.decode(new)
-    reply = MessageRow(message_id, "tree", path[-1].id, "assistant", text, new, seed=terms.seed)
+    reply = MessageRow(
+        message_id, "tree", path[-1].id, "assistant", text, new, seed=terms.seed, sinks=0
+    )
     return (*path, replace(reply, finish_reason="length"))
 
 
@@ -132,7 +135,9 @@ def changed(path: Path, place: int, **values: object) -> Path:
     [
         (with_path(3, changed(ONE, 1, token_ids=(9, *ONE[1].token_ids[1:]), text="")), "differs"),
         (with_path(3, answered(ONE[:1], "r1", replace(TERMS, seed=9))), "differs"),
-        (with_path(3, answered(ONE[:1], "r1", replace(TERMS, window=2))), "differs"),
+        (with_path(3, answered(ONE[:1], "r1", replace(TERMS, recorded=(2, 0)))), "differs"),
+        (with_path(3, changed(ONE, 1, window=2)), "under which window"),
+        (with_path(4, changed(TWO, 1, window=2)), "differs"),
         (with_path(3, changed(ONE, 1, text="no")), "text of reply"),
         (with_path(3, changed(ONE, 0, token_ids=(50,))), "token ids of message"),
         (with_path(3, ONE[:1]), "1 messages instead of 2"),

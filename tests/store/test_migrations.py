@@ -124,6 +124,51 @@ def test_a_database_of_every_schema_opens_with_all_it_had(tmp_path: Path, number
     assert backups == ([] if number == len(MIGRATIONS) else ["chats.db.backup-1"])
 
 
+def test_messages_of_an_older_schema_have_the_window_their_sessions_had(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    old_database(path, 5)
+    with sqlite3.connect(path) as connection:
+        messages = (
+            "INSERT INTO messages (id, tree_id, parent_id, depth, role, text, token_ids, state,"
+            " created_at, num_cached_tokens, decode_tokens_per_second)"
+            " VALUES (?, 't', ?, 3, 'user', '', x'', 'done', 1.0, 0, 0.0)"
+        )
+        connection.execute(messages, ("of s", "r"))
+        connection.execute(messages, ("of fork", "r"))
+        connection.execute(messages, ("of nobody", "r"))
+        connection.execute("UPDATE sessions SET tip_id = 'of s', window = 64, sinks = 7")
+        connection.executemany(
+            "INSERT INTO sessions (id, tree_id, title, sampling, window, sinks, tip_id, tag_index,"
+            " created_at, draft, use_order, deleted_at) VALUES (?, ?, '', '{}', ?, -1, ?, 0, 1.0,"
+            " '', ?, ?)",
+            [
+                ("fork", "t", 96, "of fork", 2, None),
+                ("deleted", "t", 32, "r", 3, 1.0),
+                ("empty", "t2", 5, None, 4, None),
+            ],
+        )
+    connection.close()
+    database = Database(path)
+    found = {row.id: (row.window, row.sinks) for row in database.load_tree("t")}
+    database.close()
+    # Of what sessions share, the one that was used last decides; a deleted one does not.
+    assert found == {
+        "u": (96, -1),
+        "r": (96, -1),
+        "of s": (64, 7),
+        "of fork": (96, -1),
+        "of nobody": (96, -1),
+    }
+
+
+def test_messages_without_a_window_have_no_sinks_to_be_read_with(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    old_database(path, 5)
+    database = Database(path)
+    assert {(row.window, row.sinks) for row in database.load_tree("t")} == {(None, 0)}
+    database.close()
+
+
 @pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
 @pytest.mark.parametrize("failing", range(len(MIGRATIONS)))
 def test_a_crash_between_any_two_steps_leaves_a_schema_that_opens(

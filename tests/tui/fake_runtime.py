@@ -199,11 +199,12 @@ class FakeSession(FakeBranching):  # type: ignore[misc]  # mypy does not find th
         self.system = text
         return FakeRewindPlan(0, self.length)
 
-    def set_window(self, window: int | None, sinks: int | None = None) -> None:
+    def set_window(self, window: int | None, sinks: int | None = None) -> FakeRewindPlan:
         if self.is_running:
             raise SessionBusy("A reply is still running; stop it or wait for its end.")
         self.window = window
         self.sinks = 4 if sinks is None else sinks
+        return self.runtime.plans.get(self.id, FakeRewindPlan(self.length - 1, 1))
 
     @property
     def use_order(self) -> int:

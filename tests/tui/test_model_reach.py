@@ -48,7 +48,7 @@ async def test_messages_outside_the_window_are_marked_in_the_gutter_with_a_rule(
     rows = text.splitlines()
     assert any(row.startswith("▪") and "you" in row for row in rows)
     assert "┊  question 1" in rows
-    assert "─ 15 tokens above are no longer seen, /window off re-reads them" in text
+    assert "─ 15 tokens above are no longer seen, /window off brings them back" in text
     assert "   question 0" in rows
     assert "sees 4 + 9 of 28" in text
 

@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from driver import say  # type: ignore[import-not-found]
+from fake_runtime import FakeRewindPlan  # type: ignore[import-not-found]
 
 Make = Callable[..., Any]
 Settle = Callable[..., Awaitable[str]]
@@ -152,6 +153,7 @@ async def test_window_changes_this_chat_and_says_from_when(
         await say(pilot, "/window 64 sinks=6")
         changed = await settle(pilot)
         window, sinks = runtime.open_sessions[0].window, runtime.open_sessions[0].sinks
+        runtime.plans[runtime.open_sessions[0].id] = FakeRewindPlan(4, 1312)
         await say(pilot, "/window off")
         off = await settle(pilot)
 
@@ -159,9 +161,9 @@ async def test_window_changes_this_chat_and_says_from_when(
     assert (window, sinks) == (64, 6)
     assert (
         "From the next message on the model sees the first 8 and the last 64 tokens;"
-        " it reads this chat again." in changed
+        " all stays read." in changed
     )
-    assert "the model sees everything; it reads this chat again." in off
+    assert "the model sees everything; it re-reads 1 312 tokens." in off
     assert len(runtime.open_sessions) == 1 and runtime.open_sessions[0].window is None
 
 

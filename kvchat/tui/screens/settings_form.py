@@ -117,10 +117,8 @@ class SettingsForm(ModalScreen[SessionSettings | None]):
         except InvalidArgument:
             return  # not typed to its end; said when it is applied
         session = self._session
-        is_read_again = wanted.system != session.system or wanted.window != session.window
-        if wanted.window is not None and wanted.sinks not in (None, session.sinks):
-            is_read_again = True
-        cost = self._cost_of() if is_read_again and session.num_messages else ""
+        is_read_again = wanted.system != session.system and session.num_messages > 0
+        cost = self._cost_of() if is_read_again else ""
         self.query_one("#form-cost", Static).update(safe(cost))
 
     @on(Input.Submitted)
