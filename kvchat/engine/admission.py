@@ -43,7 +43,8 @@ class Admission:
             raise InvalidArgument("An empty prompt has nothing to answer.")
         if not 0 <= min(request.token_ids) <= max(request.token_ids) < self._vocab_size:
             raise InvalidArgument("The prompt has token ids that the model does not know.")
-        visible = self._cache.schedule(sequence.cache_id).last
+        schedule = self._cache.schedule(sequence.cache_id)
+        visible = schedule.last
         num_tokens = len(request.token_ids)
         if visible.window is None and num_tokens >= self._context_tokens:
             raise ContextTooLong(
@@ -52,10 +53,12 @@ class Admission:
                 "(/window 1024 in the app)."
             )
         needed = self._cache.most_blocks(sequence.cache_id, num_tokens + 1)
+        # What was read under a larger window, in a larger pool, a smaller one does not help.
+        way = "a window" if visible.window is None or len(schedule.parts) == 1 else "rewind"
         for group in needed.lacking(self._cache.size):
             raise PoolTooSmall(
                 f"The prompt needs {needed[group]} blocks, but the whole pool has "
-                f"{self._cache.size[group]}; use a larger --pool or a window."
+                f"{self._cache.size[group]}; use a larger --pool or {way}."
             )
 
     def ready(self) -> list[Sequence]:

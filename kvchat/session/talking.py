@@ -2,11 +2,12 @@
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from time import time
 
 from kvchat.engine.request import FinishReason
-from kvchat.errors import InvalidArgument, SessionBusy
+from kvchat.errors import InvalidArgument, NotSaving, SessionBusy
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.conversation import Conversation
 from kvchat.session.kept_tokens import KeptTokens
@@ -276,7 +277,8 @@ class Talking(Conversation):
                     return
 
         if any((node.window, node.sinks) != (window, sinks) for node in path[-2:]):
-            self._host.save(record).result()
+            with suppress(NotSaving):  # the reply will say so; its message stays as it is recorded
+                self._host.save(record).result()
 
     def _start(
         self,

@@ -175,3 +175,23 @@ def test_a_window_set_before_anything_was_said_costs_nothing(runtime: ChatRuntim
     plan = session.set_window(16)
     assert (plan.num_tokens, plan.num_prefill_tokens) == (0, 0)
     assert isinstance(session._row, SessionRow) and session.window == 16
+
+
+@pytest.mark.parametrize("is_saved_before", [True, False])
+@pytest.mark.parametrize("window", [16, None])
+def test_a_change_after_a_restart_still_finds_the_open_block_on_disk(
+    make_runtime: MakeRuntime, window: int | None, is_saved_before: bool
+) -> None:
+    runtime = make_runtime(block_size=32)
+    session = runtime.new_session(window=40, sinks=0)
+    say(session, TEXT)
+    if is_saved_before:
+        session.save()
+    session.set_window(window)
+    session.save()
+    num_tokens = session.stats().num_tokens
+    runtime.close()
+    again = make_runtime(block_size=32).open_session(session.id)
+    assert num_tokens % 32 > 1
+    assert again.resume_cost().num_prefill_tokens == 1
+    assert again.set_window(24, 0).num_prefill_tokens == 1
