@@ -25,8 +25,6 @@ constexpr int kTile = kLanes;
 constexpr int64_t kBlock = 32;
 // With more queries than that, transposing the keys of a piece costs less than it saves.
 constexpr int64_t kFewQueries = 8;
-// Multiplications of fewer numbers than this are done sooner than another thread could be waited for.
-constexpr int64_t kWorthSharing = 1 << 19;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // Aligned floats that only grow.
@@ -543,7 +541,7 @@ void attend(const Call& call, const Piece& piece, int64_t kv_head) {
 
 }  // namespace
 
-void attend_layer(const Plan& plan, const Layer& layer) {
+void attend_layer(const Plan& plan, const Layer& layer, int64_t worth_sharing) {
     store_tokens(layer);
     static thread_local Buffer parts;
     static thread_local std::vector<std::atomic<int32_t>> counters;
@@ -585,7 +583,7 @@ void attend_layer(const Plan& plan, const Layer& layer) {
     int64_t num_keys = 0;
     for (const Piece& piece : plan.pieces) num_keys += piece.num_keys * piece.num_members;
     const int64_t num_chunks = (total + at_once - 1) / at_once;
-    if (num_keys * num_heads * (layer.key_dim + layer.value_dim) < kWorthSharing) {
+    if (num_keys * num_heads * (layer.key_dim + layer.value_dim) < worth_sharing) {
         for (int64_t index = 0; index < num_chunks; ++index) chunk(index);
     } else {
         parallel_for(num_chunks, [&](int64_t index) { chunk(index); });

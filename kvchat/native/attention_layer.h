@@ -40,7 +40,8 @@ void store_tokens(const Layer& layer);
 struct Plan;
 
 // Stores the new tokens of a step, if there are any, attends the tokens of a plan and writes their
-// outputs. Touches only slots that the layer and the plan name.
-void attend_layer(const Plan& plan, const Layer& layer);
+// outputs. Touches only slots that the layer and the plan name. Fewer multiplications than
+// `worth_sharing` are done by the caller alone, sooner than another thread could be waited for.
+void attend_layer(const Plan& plan, const Layer& layer, int64_t worth_sharing = 1 << 19);
 
 }  // namespace kvchat
