@@ -48,9 +48,13 @@ class ScriptedRuntime:
         self.reply = Reply("s", node, 1, lambda reply: None)
         timing = Timing(num_prompt_tokens, 0, len(pieces), 0.5, 0.5)
         for piece in pieces:
-            self.reply.take(TokenEvent(1, piece, timing))
+            self.take(TokenEvent(1, piece, timing))
         self.reply.cause = cause
-        self.reply.take(TokenEvent(None, "", timing, reason, error))
+        self.take(TokenEvent(None, "", timing, reason, error))
+
+    def take(self, event: TokenEvent) -> None:
+        self.reply.note(event)
+        self.reply.tell(event)
 
     def new_session(self, *, system: str | None) -> "ScriptedRuntime":
         self.systems.append(system)

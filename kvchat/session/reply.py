@@ -190,16 +190,21 @@ class Reply:
         for callback in (*listeners, *self._watchers):
             callback()
 
-    def take(self, event: TokenEvent) -> None:
-        """Append what the engine made. Engine thread only, or whoever ends a reply without it."""
-        if self.is_finished:
-            return
+    def note(self, event: TokenEvent) -> None:
+        """Take the ids and figures of what the engine made; readers see it when `tell` is called.
+
+        Engine thread only, or whoever ends a reply without it.
+        """
         self._timing = event.timing
         node = self._node
         if event.token_id is not None:
             node.token_ids.append(event.token_id)
         if event.notice is not None:
             self.notice = node.notice = _joined(self.notice, event.notice)
+
+    def tell(self, event: TokenEvent) -> None:
+        """Show readers what was noted, and wake them; whoever noted it calls this."""
+        node = self._node
         is_first = bool(event.text) and not self._pieces
         if event.text:
             node.pieces.append(event.text)

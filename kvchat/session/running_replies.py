@@ -246,14 +246,16 @@ class RunningReplies:
     def _take(self, reply: Reply, event: TokenEvent) -> None:
         if reply.is_finished:
             return
+        if event.finish_reason is FinishReason.FAILED and reply.cause is None:
+            reply.cause = self._engine.failure
+        reply.note(event)
+        # Queued before readers hear of it, so that what they ask of the store has all of it.
         self._store_event(reply, event)
+        reply.tell(event)
         if event.finish_reason is not None and not self._is_closing:
             self._on_ended(reply)
 
     def _store_event(self, reply: Reply, event: TokenEvent) -> None:
-        if event.finish_reason is FinishReason.FAILED and reply.cause is None:
-            reply.cause = self._engine.failure
-        reply.take(event)
         if event.text or event.token_id is not None:
             self._store.stream(reply.message_id, event.text, event.token_id, event.record)
         if event.finish_reason is None:

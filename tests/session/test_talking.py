@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from kvchat.engine.request import TokenEvent
 from kvchat.errors import InvalidArgument, SessionBusy
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
 from kvchat.session.message import MessageState
+from kvchat.session.reply import Reply
 from kvchat.session.talking import title_of
+from kvchat.store.rows import ReplyEnd
+from kvchat.store.store_thread import StoreThread
 from tests.session.session_kit import GREEDY, LONG, drawn, ids, nodes, say, texts
 
 MakeRuntime = Callable[..., ChatRuntime]
@@ -297,3 +301,25 @@ def test_a_prompt_that_cannot_be_written_leaves_a_chat_that_goes_on(
     monkeypatch.undo()
     assert say(session, "three")
     assert [message.state for message in session.messages][3] is MessageState.FAILED
+
+
+def test_readers_hear_of_the_end_when_the_store_will_know_of_it(
+    runtime: ChatRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    finish, tell = StoreThread.finish, Reply.tell
+
+    def noted_finish(store: StoreThread, message_id: str, end: ReplyEnd) -> None:
+        order.append(f"{message_id} stored")
+        finish(store, message_id, end)
+
+    def noted_tell(reply: Reply, event: TokenEvent) -> None:
+        if event.finish_reason is not None:
+            order.append(f"{reply.message_id} told")
+        tell(reply, event)
+
+    monkeypatch.setattr(StoreThread, "finish", noted_finish)
+    monkeypatch.setattr(Reply, "tell", noted_tell)
+    reply = runtime.new_session().send("one", GREEDY)
+    reply.wait(60)
+    assert order == [f"{reply.message_id} stored", f"{reply.message_id} told"]
