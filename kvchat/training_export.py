@@ -84,7 +84,7 @@ def _folder_files(
         },
         "generation_config.json": {
             "do_sample": True,
-            "temperature": 0.4,
+            "temperature": 0.3,
             "top_p": 0.9,
             "repetition_penalty": 1.1,
             **ids,
