@@ -60,7 +60,7 @@ class Session(Prompting):
     def set_window(self, window: int | None, sinks: int | None = None) -> RewindPlan:
         """Let the model see the first `sinks` and the last `window` tokens; None sees all.
 
-            plan = chat.set_window(512)
+            plan = chat.set_window(256)
             print(plan.num_prefill_tokens)          # 1: what was read stays read
 
         `sinks` None leaves them as they are, which for most sessions is the system prompt.
