@@ -3,7 +3,7 @@
 What is in the folder already is not measured again, so a run that was broken off goes on where it
 was. Without `--full` it takes the 125M shape and the model that comes with kvchat, and less than
 ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, two hours, 15 GB
-of disk and 12 of memory; with `--models` its weights are kept for another start. The last line is
+of disk and 14 of memory; with `--models` its weights are kept for another start. The last line is
 one JSON object with what all of them found; `kvchat bench report FOLDER` makes a page of it.
 """
 
