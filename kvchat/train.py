@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from kvchat.trainer import Trainer
-from kvchat.training_config import SMOKE, Budget, TrainingConfig
-from kvchat.training_export import export_model
+from kvchat.training.config import SMOKE, Budget, TrainingConfig
+from kvchat.training.export import export_model
+from kvchat.training.trainer import Trainer
 
 
 def parse_moment(text: str) -> float:

@@ -32,8 +32,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A made-up corpus, and a work folder with its tokenizer and token caches."""
-    from kvchat.trainer import Trainer
-    from kvchat.training_config import SMOKE
+    from kvchat.training.config import SMOKE
+    from kvchat.training.trainer import Trainer
 
     corpus, work = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("work")
     names = ["Anna", "Ben", "Clara", "Dora", "Emil", "Fritz"]

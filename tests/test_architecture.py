@@ -51,15 +51,10 @@ MAY_IMPORT: dict[str, str] = {
     "doctor_twin": "kv",
     "simulate": "cli_options runtime session engine store hash_folder kv text sampling_params"
     " clean_text",
-    "train": "trainer training_config training_export",
-    "trainer": "model kv training_config training_corpus training_drills training_export",
-    "training_config": "model",
-    "training_corpus": "",
-    "training_drills": "training_corpus training_words",
-    "training_words": "",
-    "training_export": "model training_corpus durable_files",
+    "train": "training",
+    "training": "model kv durable_files",
     "evaluate": "evaluation model kv text device paths runtime",
-    "evaluation": "model kv text runtime session clean_text durable_files training_corpus",
+    "evaluation": "model kv text runtime session clean_text durable_files training",
     "hash_model": "kv",
     "hash_folder": "hash_model model kv paths",
     "runtime": "found_models runtime_status session store engine engine_options model kv text paths"
@@ -91,6 +86,7 @@ ONLY_FILES = {
     ("session", "engine"): {"request", "engine_thread", "sequence"},
     ("store", "kv"): {"segments"},
     ("evaluation", "session"): {"reply"},
+    ("evaluation", "training"): {"corpus"},
     ("shell_completion", "bench"): {"programs"},
     ("bench", "tui"): {"app", "meter_driver", "message_lines", "glyphs"},
 }
@@ -100,20 +96,20 @@ DOORS: dict[str, str] = {
     "rich": "tui/*",
     "markdown_it": "tui/*",
     "sqlite3": "store/*",
-    "sentencepiece": "text/sentencepiece_model.py text/sandbox_child.py training_corpus.py"
-    " training_export.py",
+    "sentencepiece": "text/sentencepiece_model.py text/sandbox_child.py training/corpus.py"
+    " training/export.py",
     "tokenizers": "text/json_model.py text/sandbox_child.py",
     "jinja2": "text/sandbox_child.py",
     "subprocess": "native/toolchain.py bench/start.py bench/everything.py bench/busy_core.py"
     " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
-    "safetensors": "kv/segments.py model/checkpoint.py trainer.py training_corpus.py"
-    " training_export.py",
+    "safetensors": "kv/segments.py model/checkpoint.py training/trainer.py"
+    " training/corpus.py training/export.py",
     "platformdirs": "paths.py",
     "huggingface_hub": "hub_client.py",
     "transformers": "integrations/* bench/transformers_peer.py",
     "llama_cpp": "bench/llama_peer.py",
-    "zstandard": "training_corpus.py",
+    "zstandard": "training/corpus.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py store/saved_blocks.py session/host.py"
     " session/running_replies.py session/reply.py text/sandbox.py simulate/child.py",
@@ -132,7 +128,7 @@ DOORS: dict[str, str] = {
 IMPORT_TORCH = (
     "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/*"
     " evaluate.py evaluation/text_reading.py evaluation/held_out.py bench/*"
-    " train.py trainer.py training_export.py"
+    " train.py training/trainer.py training/export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/kernel_attention.py"
     " kv/cache.py kv/paged_cache.py kv/contiguous.py"

@@ -13,7 +13,7 @@ from kvchat.evaluation.text_reading import bits_per_byte, read_text
 from kvchat.model.transformer import Transformer
 from kvchat.text.chat_template import ChatTemplate
 from kvchat.text.tokenizer import Tokenizer
-from kvchat.training_corpus import Record, corpus_file, read_records
+from kvchat.training.corpus import Record, corpus_file, read_records
 
 PARTS = ("pretrain_text", "pretrain_chat", "sft_chat")
 ANSWERS_ONLY = "sft_chat"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kvchat.errors import InvalidArgument
 from kvchat.evaluation.prompt_list import Prompt
-from kvchat.training_corpus import Record, read_records
+from kvchat.training.corpus import Record, read_records
 
 MAX_CHARACTERS = 200
 """No prompt is so long, so longer messages need no second look."""

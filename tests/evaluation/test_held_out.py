@@ -17,7 +17,7 @@ from kvchat.model.transformer import Transformer
 from kvchat.text.chat_template import ChatTemplate
 from kvchat.text.sandbox import Sandbox
 from kvchat.text.tokenizer import Tokenizer
-from kvchat.training_corpus import Message, Record
+from kvchat.training.corpus import Message, Record
 
 CHAT = Record(
     "x",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvchat.training_config import Budget
+from kvchat.training.config import Budget
 
 
 def test_a_budget_until_a_moment_is_spent_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kvchat import trainer as training
 from kvchat.kv.contiguous import NoCache
-from kvchat.trainer import Trainer
-from kvchat.training_config import SMOKE, Budget, Progress
-from kvchat.training_corpus import END
-from kvchat.training_export import export_model, write_whole
+from kvchat.training import trainer as training
+from kvchat.training.config import SMOKE, Budget, Progress
+from kvchat.training.corpus import END
+from kvchat.training.export import export_model, write_whole
+from kvchat.training.trainer import Trainer
 
 
 def make_trainer(run: tuple[Path, Path], work: Path, *, pause_file: Path | None = None) -> Trainer:

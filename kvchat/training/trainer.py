@@ -25,8 +25,8 @@ from torch.nn import functional
 
 from kvchat.kv.contiguous import NoCache
 from kvchat.model.transformer import Transformer
-from kvchat.training_config import MAX_POSITION, Budget, Progress, TrainingConfig
-from kvchat.training_corpus import (
+from kvchat.training.config import MAX_POSITION, Budget, Progress, TrainingConfig
+from kvchat.training.corpus import (
     ANSWERS,
     ASSISTANT,
     CHAT,
@@ -45,8 +45,8 @@ from kvchat.training_corpus import (
     load_tokenizer,
     train_tokenizer,
 )
-from kvchat.training_drills import drill_records
-from kvchat.training_export import export_model, write_whole
+from kvchat.training.drills.chats import drill_records
+from kvchat.training.export import export_model, write_whole
 
 WARMUP = 0.02  # share of the budget
 FLOOR = 0.02  # of the peak learning rate

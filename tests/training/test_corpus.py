@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from kvchat.training_corpus import (
+from kvchat.training.corpus import (
     ANSWERS,
     ASSISTANT,
     BOS,

@@ -15,7 +15,7 @@ from sentencepiece import SentencePieceProcessor
 
 from kvchat.model.config import ModelConfig
 from kvchat.model.transformer import Transformer
-from kvchat.training_corpus import BOS, END, PAD, load_tokenizer
+from kvchat.training.corpus import BOS, END, PAD, load_tokenizer
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"

@@ -5,9 +5,13 @@ import re
 
 import pytest
 
-from kvchat import training_drills
-from kvchat.training_drills import NOT_TOLD, drill_records
-from kvchat.training_words import CATEGORIES, GUIDES, NUMBER_WORDS, PROGRAMS
+from kvchat.training.drills.chats import drill_records
+from kvchat.training.drills.exchange import FIRST
+from kvchat.training.drills.lists import a_list
+from kvchat.training.drills.sums import a_sum
+from kvchat.training.drills.table_drills import a_program
+from kvchat.training.drills.told_facts import NOT_TOLD, told_and_asked
+from kvchat.training.drills.words import CATEGORIES, GUIDES, NUMBER_WORDS, PROGRAMS
 
 CHATS = [record.messages for record in drill_records(4000, seed=7)]
 ANSWERS = [message.content for chat in CHATS for message in chat if message.role == "assistant"]
@@ -28,7 +32,7 @@ def test_every_sum_is_right_and_at_most_twenty() -> None:
 def test_follow_up_sums_go_on_from_the_last_result() -> None:
     rng = random.Random(3)
     for _ in range(300):
-        exchange = training_drills.a_sum(rng)
+        exchange = a_sum(rng)
         result = None
         for question, answer in exchange:
             numbers = [int(number) for number in re.findall(r"\d+", answer)]
@@ -53,13 +57,13 @@ def test_roles_take_turns_and_nothing_is_empty() -> None:
     for chat in CHATS:
         assert [message.role for message in chat] == ["user", "assistant"] * (len(chat) // 2)
         assert all(message.content.strip() for message in chat)
-        assert training_drills.FIRST not in "".join(message.content for message in chat)
+        assert FIRST not in "".join(message.content for message in chat)
 
 
 def test_no_list_holds_a_thing_twice() -> None:
     rng = random.Random(5)
     for _ in range(500):
-        (_, answer), *_ = training_drills.a_list(rng)
+        (_, answer), *_ = a_list(rng)
         items = re.findall(r"^(?:- |\d\. )(.+)$", answer, re.MULTILINE)
         assert len(items) == len(set(items)), answer
 
@@ -68,7 +72,7 @@ def test_what_is_recalled_was_told_and_what_is_not_told_is_not_known() -> None:
     rng = random.Random(11)
     told_count = 0
     for _ in range(400):
-        exchange = training_drills.told_and_asked(rng, [[("Hm.", "Yes?")]])
+        exchange = told_and_asked(rng, [[("Hm.", "Yes?")]])
         before = [question for question, _ in exchange]
         for question, answer in exchange[1:]:
             if re.search(r"name am I|called\?|name\?|Who am I", question):
@@ -107,7 +111,7 @@ def test_programs_in_python_compile() -> None:
 
 def test_what_is_filled_in_leaves_no_mark_and_changes_nothing_else() -> None:
     rng = random.Random(13)
-    texts = [text for _ in range(500) for pair in training_drills.a_program(rng) for text in pair]
+    texts = [text for _ in range(500) for pair in a_program(rng) for text in pair]
     assert not any(re.search("<(n|word|thing)>", text) for text in texts)
     assert any("kvchat --model NAME" in text for text in texts)
     assert any("JSON" in text for text in texts)

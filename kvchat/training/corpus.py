@@ -29,7 +29,7 @@ REQUIRED_CHARACTERS = "".join(map(chr, range(33, 127)))
 
 TEXT, CHAT = "pretrain_text", "pretrain_chat"
 ANSWERS, TEMPLATES = "sft_chat", "sft_templates_extra"
-DRILLS = "drills"  # no file: made by `training_drills.py`
+DRILLS = "drills"  # no file: made by `training/drills`
 
 Weights = dict[str, dict[str, float]]
 """File part -> source -> times its records are seen in one pass; "*" stands for all others."""

@@ -1,0 +1,33 @@
+"""Exchange: some questions with their answers, the piece drills are made of; how it is written."""
+
+import random
+from collections.abc import Sequence
+
+Exchange = list[tuple[str, str]]
+"""Questions and answers, in order."""
+FIRST = "\0"
+"""Stands in an answer for the first message of the chat, as it was typed."""
+
+
+def typed(rng: random.Random, question: str) -> str:
+    """Return a question as people type it: some without capitals, some without the last mark."""
+    if rng.random() < 0.35 and "`" not in question:
+        question = question.lower()
+    if rng.random() < 0.3:
+        question = question.rstrip("?.!")
+    return question
+
+
+def listed(rng: random.Random, items: Sequence[str]) -> str:
+    """Write items as Markdown bullets, as numbers or in a sentence."""
+    form = rng.random()
+    if form < 0.5:
+        return "\n".join(f"- {item}" for item in items)
+    if form < 0.8:
+        return "\n".join(f"{place}. {item}" for place, item in enumerate(items, 1))
+    return joined(items) + "."
+
+
+def joined(items: Sequence[str]) -> str:
+    """Write items in a row, with `and` before the last."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
