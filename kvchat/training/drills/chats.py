@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from kvchat.training.corpus import Message, Record
 from kvchat.training.drills.exchange import FIRST, Exchange, typed
+from kvchat.training.drills.guides import a_guide
 from kvchat.training.drills.lists import a_list, a_member, an_echo
 from kvchat.training.drills.sums import a_comparison, a_count, a_sum
 from kvchat.training.drills.table_drills import (
-    a_guide,
     a_program,
     a_question_without_sense,
     about_itself,

@@ -3,8 +3,9 @@
 import random
 
 from kvchat.training.drills.exchange import Exchange, joined, listed
+from kvchat.training.drills.list_words import CATEGORIES
 from kvchat.training.drills.table_drills import small_talk
-from kvchat.training.drills.words import CATEGORIES, NUMBER_WORDS
+from kvchat.training.drills.words import NUMBER_WORDS
 
 
 def a_list(rng: random.Random) -> Exchange:

@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable
 
 from kvchat.training.drills.exchange import FIRST, Exchange
-from kvchat.training.drills.words import CATEGORIES, NAMES, TOWNS
+from kvchat.training.drills.list_words import CATEGORIES
+from kvchat.training.drills.words import NAMES, TOWNS
 
 
 def told_and_asked(rng: random.Random, between: list[Exchange]) -> Exchange:
