@@ -10,10 +10,11 @@ from kvchat.training.drills.exchange import FIRST
 from kvchat.training.drills.guide_words import GUIDES
 from kvchat.training.drills.list_words import CATEGORIES
 from kvchat.training.drills.lists import a_list
+from kvchat.training.drills.program_words import PROGRAMS
 from kvchat.training.drills.sums import a_sum
 from kvchat.training.drills.table_drills import a_program
 from kvchat.training.drills.told_facts import NOT_TOLD, told_and_asked
-from kvchat.training.drills.words import NUMBER_WORDS, PROGRAMS
+from kvchat.training.drills.words import NUMBER_WORDS
 
 CHATS = [record.messages for record in drill_records(4000, seed=7)]
 ANSWERS = [message.content for chat in CHATS for message in chat if message.role == "assistant"]

@@ -3,14 +3,12 @@
 import random
 
 from kvchat.training.drills.exchange import Exchange
-from kvchat.training.drills.words import (
-    FOREIGN,
-    NONSENSE,
-    PROGRAMS,
-    SELF,
-    SMALL_TALK,
-    UNABLE,
-)
+from kvchat.training.drills.foreign_words import FOREIGN
+from kvchat.training.drills.limit_words import UNABLE
+from kvchat.training.drills.nonsense_words import NONSENSE
+from kvchat.training.drills.program_words import PROGRAMS
+from kvchat.training.drills.self_words import SELF
+from kvchat.training.drills.talk_words import SMALL_TALK
 
 
 def a_program(rng: random.Random) -> Exchange:
