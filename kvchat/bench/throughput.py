@@ -124,7 +124,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="kvchat bench throughput", description=__doc__)
     parser.add_argument(
-        "--shape", default="125m", help="125m, or 1b, which takes 15 GB of disk and 12 of memory"
+        "--shape", default="125m", help="125m, or 1b, which takes 15 GB of disk and 14 of memory"
     )
     parser.add_argument("--precision", default="all", metavar="LIST", help="fp32,bf16,int8,int4")
     parser.add_argument("--threads", default="all", metavar="LIST", help="1,2")
