@@ -11,6 +11,7 @@ from kvchat.training.corpus import Message, Record
 from kvchat.training.drills.exchange import FIRST, Exchange, typed
 from kvchat.training.drills.guides import a_guide
 from kvchat.training.drills.lists import a_list, a_member, an_echo
+from kvchat.training.drills.stories import a_story
 from kvchat.training.drills.sums import a_comparison, a_count, a_sum
 from kvchat.training.drills.table_drills import (
     a_program,
@@ -61,5 +62,6 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     about_itself,
     small_talk,
     an_echo,
+    a_story,
 )
-WEIGHTS = (28, 5, 3, 14, 2, 7, 4, 5, 7, 5, 9, 8, 3)
+WEIGHTS = (28, 5, 3, 14, 2, 7, 4, 5, 7, 5, 9, 8, 3, 25)
