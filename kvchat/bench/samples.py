@@ -139,13 +139,13 @@ def in_turns(
     """Let contestants take turns, in reversed order every other round; return their samples.
 
     num_warm   rounds before, that are not counted
-    max_extra  rounds added at most while somebody has too few clean samples
+    max_extra  rounds added at most while somebody has too few clean samples for a ratio
     """
     found = {name: Samples(num_threads) for name in turns}
     names: Sequence[str] = list(turns)
     for number in range(num_warm + num_rounds + max_extra):
         is_extra = number >= num_warm + num_rounds
-        if is_extra and (num_threads == 1 or all(each.is_enough for each in found.values())):
+        if is_extra and all(each.is_enough for each in found.values()):
             break
         for name in names if number % 2 else reversed(names):
             turn = turns[name]
