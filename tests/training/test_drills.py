@@ -24,7 +24,7 @@ SIGNS = {"+": "+", "plus": "+", "-": "-", "minus": "-", "*": "*", "times": "*"}
 def test_every_sum_is_right_and_at_most_twenty() -> None:
     form = re.compile(r"(\d+) (\+|-|\*|plus|minus|times) (\d+) (?:=|is|makes) (\d+)")
     sums = [found for answer in ANSWERS for found in form.findall(answer)]
-    assert len(sums) > 1000
+    assert len(sums) > 600
     for first, sign, second, result in sums:
         values = int(first), int(second)
         expected = {"+": sum(values), "-": values[0] - values[1], "*": values[0] * values[1]}

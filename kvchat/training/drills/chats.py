@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from kvchat.training.corpus import Message, Record
 from kvchat.training.drills.exchange import FIRST, Exchange, typed
 from kvchat.training.drills.guides import a_guide
+from kvchat.training.drills.knowledge import knowledge
 from kvchat.training.drills.lists import a_list, a_member, an_echo
 from kvchat.training.drills.statements import a_statement
 from kvchat.training.drills.stories import a_story
@@ -65,5 +66,6 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     an_echo,
     a_story,
     a_statement,
+    knowledge,
 )
-WEIGHTS = (28, 5, 3, 14, 2, 7, 5, 6, 8, 8, 13, 14, 3, 25, 20)
+WEIGHTS = (28, 5, 3, 35, 2, 25, 5, 6, 8, 8, 13, 14, 3, 25, 20, 55)
