@@ -23,7 +23,7 @@ class TrainingConfig:
     stage_one_micro_batches: int = 4  # per step
     stage_two_micro_batches: int = 2
     stage_one_share: float = 0.35
-    num_drills: int = 40_000
+    num_drills: int = 120_000
     muon_learning_rate: float = 5e-3
     adam_learning_rate: float = 3e-3
     seed: int = 1
