@@ -147,7 +147,7 @@ def test_stage_two_rows_are_single_documents_and_learn_answers_or_a_whole_text(
 
 
 def test_one_pass_of_stage_two_holds_every_fitting_chat_once(parts: dict[str, Documents]) -> None:
-    chats = plan({ANSWERS: parts[ANSWERS]}, 1)
+    chats = plan({DRILLS: parts[ANSWERS]}, 1)
     chats.micro_batch(0)
     seen = [tuple(pair) for batch in chats.batches for pair in batch.tolist()]
     fitting = int((parts[ANSWERS].lengths() <= ROW_TOKENS).sum())
