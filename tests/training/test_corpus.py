@@ -12,6 +12,7 @@ from kvchat.training.corpus import (
     ANSWERS,
     ASSISTANT,
     BOS,
+    DRILLS,
     END,
     EOS,
     NAME_WEIGHT,
