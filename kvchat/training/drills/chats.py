@@ -16,6 +16,7 @@ from kvchat.training.drills.statements import a_statement
 from kvchat.training.drills.stories import a_story
 from kvchat.training.drills.sums import a_comparison, a_count, a_sum
 from kvchat.training.drills.table_drills import (
+    a_format,
     a_program,
     a_question_without_sense,
     about_itself,
@@ -67,5 +68,6 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     a_story,
     a_statement,
     knowledge,
+    a_format,
 )
-WEIGHTS = (28, 5, 3, 35, 2, 25, 5, 6, 8, 8, 13, 14, 3, 25, 20, 55)
+WEIGHTS = (28, 5, 3, 35, 2, 25, 11, 13, 13, 14, 26, 26, 3, 25, 40, 55, 5)

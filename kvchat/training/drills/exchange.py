@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+from kvchat.training.drills.typos import mistyped
+
 Exchange = list[tuple[str, str]]
 """Questions and answers, in order."""
 FIRST = "\0"
@@ -10,12 +12,8 @@ FIRST = "\0"
 
 
 def typed(rng: random.Random, question: str) -> str:
-    """Return a question as people type it: some without capitals, some without the last mark."""
-    if rng.random() < 0.35 and "`" not in question:
-        question = question.lower()
-    if rng.random() < 0.3:
-        question = question.rstrip("?.!")
-    return question
+    """Return a question as people type it: half of them as they are, the others in haste."""
+    return question if rng.random() < 0.5 else mistyped(rng, question)
 
 
 def listed(rng: random.Random, items: Sequence[str]) -> str:

@@ -66,4 +66,4 @@ def a_statement(rng: random.Random) -> Exchange:
         exchange.append(
             (spun(rng, said, NOUNS, fills), spun(rng, rng.choice(answers), NOUNS, fills))
         )
-    return exchange
+    return [(said.strip(), reply.strip()) for said, reply in exchange]
