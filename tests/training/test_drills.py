@@ -13,7 +13,6 @@ from kvchat.training.drills.lists import a_list
 from kvchat.training.drills.program_words import PROGRAMS
 from kvchat.training.drills.sums import a_sum
 from kvchat.training.drills.table_drills import a_program
-from kvchat.training.drills.told_facts import NOT_TOLD, told_and_asked
 from kvchat.training.drills.words import NUMBER_WORDS
 
 CHATS = [record.messages for record in drill_records(4000, seed=7)]
@@ -69,22 +68,6 @@ def test_no_list_holds_a_thing_twice() -> None:
         (_, answer), *_ = a_list(rng)
         items = re.findall(r"^(?:- |\d\. )(.+)$", answer, re.MULTILINE)
         assert len(items) == len(set(items)), answer
-
-
-def test_what_is_recalled_was_told_and_what_is_not_told_is_not_known() -> None:
-    rng = random.Random(11)
-    told_count = 0
-    for _ in range(400):
-        exchange = told_and_asked(rng, [[("Hm.", "Yes?")]])
-        before = [question for question, _ in exchange]
-        for question, answer in exchange[1:]:
-            if re.search(r"name am I|called\?|name\?|Who am I", question):
-                names = re.findall(r"\b[A-Z][a-z]+\b", answer.split(" ", 1)[1])
-                if answer in NOT_TOLD:
-                    continue
-                told_count += 1
-                assert any(name in told for told in before for name in names), exchange
-    assert told_count > 50
 
 
 def test_the_first_message_is_quoted_as_it_was_typed() -> None:

@@ -79,10 +79,10 @@ def test_training_lowers_the_loss(tiny_run: tuple[Path, Path], tmp_path: Path) -
     trainer = make_trainer(tiny_run, tmp_path)
     trainer.progress.share = 0.1
     first = trainer.step()
-    for _ in range(40):
-        last = trainer.step()
+    losses = [trainer.step() for _ in range(80)]
     trainer.close()
-    assert last < 0.8 * first
+    # One step sees a few chats alone, some much easier than others, so ten are taken together.
+    assert sum(losses[-10:]) / 10 < 0.8 * first, losses
 
 
 def test_a_checkpoint_of_other_settings_is_refused(

@@ -37,7 +37,7 @@ def drill_records(count: int, seed: int) -> Iterator[Record]:
 
 def _chat(rng: random.Random) -> list[Message]:
     kinds = rng.choices(KINDS, WEIGHTS, k=rng.choice((1, 1, 2, 2, 3)))
-    if rng.random() < 0.3:
+    if rng.random() < 0.35:
         exchanges = told_and_asked(rng, [kind(rng) for kind in kinds[:2]])
     else:
         exchanges = [pair for kind in kinds for pair in kind(rng)]
