@@ -56,3 +56,5 @@ COLLECTED = _split(
 )
 NUMBERS = _split("one, two, three, four, five, six, seven, eight, nine, ten")
 COUNTED = _split("brothers, sisters, siblings, children, cousins, grandchildren, cats, hens, goats")
+SHE = _split("sister, mother, daughter, aunt, wife, grandmother, niece")
+HE = _split("brother, father, son, uncle, husband, grandfather, nephew")

@@ -16,6 +16,7 @@ from kvchat.training.drills.fact_words import (
     DAYS,
     FEARS,
     FOODS,
+    HE,
     KEPT,
     LEARNT,
     LIKED,
@@ -24,6 +25,7 @@ from kvchat.training.drills.fact_words import (
     NUMBERS,
     PETS,
     RELATIVES,
+    SHE,
     SPOTS,
     TRICKS,
 )
@@ -130,7 +132,8 @@ def job(rng: random.Random) -> ToldFact:
 def relative(rng: random.Random) -> ToldFact:
     """The name of a relative or friend."""
     who = rng.choice(RELATIVES)
-    value, other = two_values(rng, lambda: a_name(rng))
+    pronoun = "she" if who in SHE else "he" if who in HE else ""
+    value, other = two_values(rng, lambda: a_name(rng, pronoun=pronoun))
     return ToldFact(f"my {who}'s name", value, other,
         (f"My {who} is called {{v}}", f"The name of my {who} is {{v}}", f"My {who}'s name is {{v}}", f"{{v}} is my {who}", f"Tomorrow I will meet my {who} {{v}}", f"I often talk to {{v}}, my {who}"),
         (f"What is my {who} called?", f"What is the name of my {who}?", f"Who is my {who}?", f"What is my {who}'s name?", f"How is my {who} called?"),

@@ -56,6 +56,7 @@ class Story:
     wish: Wish
     deed: str
     text: str
+    start: str
     outcome: str
     helped: bool
 
@@ -144,7 +145,7 @@ def tell(rng: random.Random, wish: Wish) -> Story:
         cut = len(told) - (3 if rng.random() < 0.5 else 2)
         text = " ".join(told[:cut]) + "\n\n" + " ".join(told[cut:])
     helped = "{friend}" in outcome
-    return Story(wish, plot.deed, text, _filled(outcome, slots), helped)
+    return Story(wish, plot.deed, text, start, _filled(outcome, slots), helped)
 
 
 def _slots(rng: random.Random, wish: Wish, friend: bool) -> dict[str, str]:
@@ -244,7 +245,7 @@ def _follow_up(rng: random.Random, story: Story) -> Exchange:
     ))  # fmt: skip
     deed = {
         "find": ("What did {} find?", "{} found {}."),
-        "lose": ("Which thing was {}'s in the story?", "It was {0}'s {2}."),
+        "lose": _loss(story),
         "want": ("What did {} want?", "{} wanted {}."),
         "build": ("What did {} build?", "{} built {}."),
         "share": ("Which thing is in the story of {}?", "There is {1} in the story."),
@@ -262,6 +263,15 @@ def _follow_up(rng: random.Random, story: Story) -> Exchange:
     if rng.random() < 0.15:
         chosen.insert(0, (rng.choice(_THANKS), rng.choice(_GLAD)))
     return chosen
+
+
+def _loss(story: Story) -> tuple[str, str]:
+    """Return the question and the answer for a thing that the hero has no longer."""
+    his = "his" if story.wish.pronoun == "he" else "her"
+    for past, base in (("broke", "break"), ("gave away", "give away"), ("dropped", "drop")):
+        if past in story.start:
+            return f"What did {{0}} {base}?", f"{{0}} {past} {his} {{2}}."
+    return "What did {0} lose?", f"{{0}} lost {his} {{2}}."
 
 
 def _another(rng: random.Random, before: Wish) -> tuple[str, str]:
