@@ -49,3 +49,16 @@ def test_a_reply_to_a_greeting_greets() -> None:
     greeted = [reply for said, reply in pairs if re.match("(Hi|Hello|Hey)!", said)]
     assert greeted
     assert all(re.match("(Hi|Hello)!", reply) for reply in greeted)
+
+
+def test_nobody_says_yes_to_a_question_that_asks_what() -> None:
+    rng = random.Random(4)
+    asked = 0
+    for _ in range(3000):
+        exchange = a_statement(rng)
+        if len(exchange) > 1 and re.match("yes, (?!maybe)|no, ", exchange[1][0].lower()):
+            asked += 1
+            question = exchange[0][1].rsplit("?", 1)[0]
+            last = re.split(r"[.!?] ", question)[-1]
+            assert not re.match("What|Where|How|Why|Who|When", last), exchange
+    assert asked > 50

@@ -1,14 +1,17 @@
 """Answers from the tables say what the program is, greet who greets, and speak English."""
 
+import json
 import random
 import re
 from itertools import pairwise
 
 from kvchat.training.drills.foreign_words import FOREIGN
 from kvchat.training.drills.phrases import spun
+from kvchat.training.drills.program_words import PROGRAMS
 from kvchat.training.drills.self_words import ABOUT_WHAT, OTHERS, SELF
 from kvchat.training.drills.table_drills import (
     a_format,
+    a_program,
     a_question_without_sense,
     about_itself,
     another_language,
@@ -69,3 +72,18 @@ def test_a_table_has_as_many_cells_in_each_row() -> None:
 def test_nonsense_comes_in_many_forms() -> None:
     rng = random.Random(6)
     assert len({a_question_without_sense(rng)[0][0] for _ in range(1000)}) > 600
+
+
+def test_programs_come_in_fences_that_name_a_language() -> None:
+    rng = random.Random(7)
+    answers = [a_program(rng)[0][1] for _ in range(500)]
+    fences = {re.match(r"```(\w+)\n", answer) for answer in answers}
+    assert None not in fences
+    languages = {fence[1] for fence in fences if fence}
+    assert {"python", "sh", "html", "js", "json", "sql"} <= languages
+
+
+def test_json_that_is_shown_can_be_read() -> None:
+    for _, language, code, _ in PROGRAMS:
+        if language == "json":
+            json.loads(code.replace("<n>", "5"))

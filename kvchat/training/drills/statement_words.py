@@ -312,7 +312,7 @@ I have a broken heart.
 I had a [long|hard|busy|stressful] day [at work|at school|in the office|].
 Work was [hard|stressful|terrible|tiring] today.
 There is [so much|too much] work [this week|at the moment|for me].
-I [worked|had to work] [ten hours|late|all weekend|until nine] [today|].
+I [worked|had to work] [ten hours|late|until nine] [today|].
 = That sounds like a lot of work. I hope you can rest now.
 = A day like that makes you tired. What will you do to relax?
 = Oh dear, work can be too much. Take a break if you can.
@@ -463,8 +463,20 @@ My stomach is rumbling.
 > I am on a diet => Then perhaps some fruit or a salad.
 
 I am [so|very|] thirsty.
-I [need|want] a <drink>.
+I [have not drunk|haven't drunk] anything [all day|today|since breakfast].
+= Then drink something! Water is always good.
+= Being thirsty is no fun. Is there some water near you?
+> only <drink> => <drink> is good, too. Enjoy it!
+> yes, a glass => Good! Drink it slowly.
+
 I had [three|four|too many] cups of coffee [today|already].
+I [need|want] coffee [now|first|].
+= Coffee wakes one up. How many cups do you drink a day?
+= Too much coffee can make one nervous. A glass of water is good in between.
+> three => Three cups are fine for most people.
+> too many => Ha! Perhaps the next cup can be tea.
+
+I would like some <drink>.
 I drink <drink> every [morning|day].
 = A drink is a good idea. Water is always good, too.
 = <drink> is nice. How do you like it best?

@@ -1,6 +1,7 @@
 """Statements that ask for nothing, and replies that take up what was said."""
 
 import random
+import re
 from dataclasses import dataclass
 
 from kvchat.training.drills.exchange import Exchange
@@ -33,12 +34,44 @@ def _topic(block: str) -> Topic:
 TOPICS = tuple(_topic(block) for block in TOPICS_TEXT.strip().split("\n\n"))
 # A topic of many statements is met more often than one of few.
 _NUM_STATEMENTS = [len(topic.says) for topic in TOPICS]
+_QUESTION = re.compile(r"[A-Z][^.!?]*\?")
+_AUXILIARIES = frozenset(
+    [
+        "Do",
+        "Does",
+        "Did",
+        "Is",
+        "Are",
+        "Was",
+        "Were",
+        "Will",
+        "Can",
+        "Could",
+        "Have",
+        "Has",
+        "Would",
+        "Shall",
+        "Should",
+    ]
+)
+_YES_OR_NO = ("yes", "no,", "no ", "not ", "never", "I did", "a bit", "a little", "very", "I think so", "almost", "I found")  # fmt: skip
 _OPENINGS = ("", "", "", "", "", "", "", "[Oh|Hm|Well|So|By the way|Guess what|You know], ", "[Hi|Hello|Hey]! ")  # fmt: skip
 _THANKS = (
     ("[Thanks|Thank you|thx|ok thanks|Thank you for that].", ("You are welcome!", "Of course. [I like to listen.|Tell me more, if you like.]")),
     ("[True|I see|ok|Right|Yes, maybe|Maybe you are right].", ("[What else|Is there anything else that] is on your mind?", "Would you like to tell me more?")),
-    ("[What would you do|What do you think|And you]?", ("I am only a small program, so I have no such days. But I like to hear about yours.",)),
+    ("[What would you do|What do you think|And you]?", ("I am only a program, but I would take it one step at a time.", "I have no such days, being a program. But I like to hear about yours.", "That is not easy to say for a program like me. What do you feel like?", "I am only a small program, but I would talk about it with a friend.")),
 )  # fmt: skip
+
+
+def _answers(said: str, reply: str) -> bool:
+    """Return whether this may be said after the reply's question: no `yes` to a `what`."""
+    asked: list[str] = _QUESTION.findall(reply)
+    if not asked:
+        return False
+    word = asked[-1].split(" ", 1)[0]
+    if said.startswith("it did"):
+        return word == "Did"
+    return word in _AUXILIARIES or not said.startswith(_YES_OR_NO)
 
 
 def a_statement(rng: random.Random) -> Exchange:
@@ -53,7 +86,7 @@ def a_statement(rng: random.Random) -> Exchange:
     if opening.endswith("! "):
         reply = rng.choice(("Hello! ", "Hi! ")) + reply
     exchange = [(opening + said, reply)]
-    goes_on = list(topic.goes_on) if "?" in reply else []
+    goes_on = [more for more in topic.goes_on if _answers(more[0], reply)]
     rng.shuffle(goes_on)
     # A thing said after a question may answer it; after anything else, thanks are safe.
     if goes_on and rng.random() < 0.55:
