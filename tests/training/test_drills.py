@@ -3,13 +3,9 @@
 import random
 import re
 
-import pytest
-
 from kvchat.training.drills.chats import drill_records
 from kvchat.training.drills.exchange import FIRST
-from kvchat.training.drills.guide_words import GUIDES
-from kvchat.training.drills.list_words import CATEGORIES
-from kvchat.training.drills.lists import a_list
+from kvchat.training.drills.guides import GUIDES
 from kvchat.training.drills.program_words import PROGRAMS
 from kvchat.training.drills.sums import a_sum
 from kvchat.training.drills.table_drills import a_program
@@ -62,14 +58,6 @@ def test_roles_take_turns_and_nothing_is_empty() -> None:
         assert FIRST not in "".join(message.content for message in chat)
 
 
-def test_no_list_holds_a_thing_twice() -> None:
-    rng = random.Random(5)
-    for _ in range(500):
-        (_, answer), *_ = a_list(rng)
-        items = re.findall(r"^(?:- |\d\. )(.+)$", answer, re.MULTILINE)
-        assert len(items) == len(set(items)), answer
-
-
 def test_the_first_message_is_quoted_as_it_was_typed() -> None:
     quotes = 0
     for chat in CHATS:
@@ -78,11 +66,6 @@ def test_the_first_message_is_quoted_as_it_was_typed() -> None:
                 quotes += 1
                 assert chat[0].content in message.content
     assert quotes > 20
-
-
-@pytest.mark.parametrize("kind", CATEGORIES)
-def test_a_kind_of_things_has_enough_of_them_and_none_twice(kind: str) -> None:
-    assert len(CATEGORIES[kind]) == len(set(CATEGORIES[kind])) >= 6
 
 
 def test_guides_can_be_counted_in_words() -> None:

@@ -70,4 +70,4 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     knowledge,
     a_format,
 )
-WEIGHTS = (28, 5, 3, 35, 2, 25, 11, 13, 13, 14, 26, 26, 3, 60, 40, 55, 5)
+WEIGHTS = (57, 11, 6, 74, 4, 53, 11, 13, 13, 14, 26, 26, 3, 60, 40, 117, 5)
