@@ -56,7 +56,7 @@ def test_what_follows_is_in_the_tables(follow_up) -> None:  # type: ignore[no-un
                 assert answer == steps[PLACES.index(found[1]) + later]
             elif "last" in question:
                 assert answer == steps[-1]
-            elif "How many" in question:
+            elif re.search("How many|Count", question):
                 assert NUMBER_WORDS[len(steps)] in answer
             elif "long" in question:
                 assert TIMES[task] in answer
