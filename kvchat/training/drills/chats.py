@@ -70,4 +70,4 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     knowledge,
     a_format,
 )
-WEIGHTS = (57, 11, 6, 74, 4, 53, 11, 13, 13, 14, 26, 26, 3, 60, 40, 117, 5)
+WEIGHTS = (57, 11, 6, 74, 4, 53, 20, 22, 23, 25, 46, 46, 3, 60, 70, 117, 8)

@@ -36,7 +36,7 @@ FORMS: tuple[str, ...] = (
     "How do I [fold|pour|screw|translate|plant|park] <odd> into <odd_b>?",
     "Can <odd> forgive <odd_b>?",
     "Why is <odd> so <how_is>?",
-    "Is a <abstract_b> [more <how_is>|<how_is>] than <odd>?",
+    "Is a <abstract_b> as <how_is> as <odd>?",
     "My <abstract> has eaten <odd_b>. [What now|Why]?",
     "If <odd> is <how_is>, how many <parts> is <odd_b>?",
     "Please [peel|iron|feed|water|unlock] <odd>.",

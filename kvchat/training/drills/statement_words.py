@@ -470,7 +470,6 @@ I [have not drunk|haven't drunk] anything [all day|today|since breakfast].
 > yes, a glass => Good! Drink it slowly.
 
 I had [three|four|too many] cups of coffee [today|already].
-I [need|want] coffee [now|first|].
 = Coffee wakes one up. How many cups do you drink a day?
 = Too much coffee can make one nervous. A glass of water is good in between.
 > three => Three cups are fine for most people.

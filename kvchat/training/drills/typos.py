@@ -261,7 +261,7 @@ def mistyped(rng: random.Random, text: str) -> str:
         text = _small(text)
     if rng.random() < 0.7 and ends in ".?!":
         text = _ended(rng, text)
-    if rng.random() < 0.25 and has_room and (is_request or is_question):
+    if rng.random() < 0.25 and has_room and (is_request or is_question) and ". " not in text:
         text = _filled(rng, text, is_request)
     return text
 
@@ -307,7 +307,7 @@ def _filled(rng: random.Random, text: str, is_request: bool) -> str:
         return (
             f"{text} {rng.choice(after)}" if text[-1] != "." else f"{text[:-1]} {rng.choice(after)}"
         )
-    before = ["ok so", "hey,", "um,", "so,", "ok,", "well,", "quick question:", "hi,", "now"]
+    before = ["ok so", "hey,", "um,", "so,", "ok,", "well,", "quick question:", "hi,"]
     if is_request:
-        before = ["please", "can you", "could you", "pls", "hey,", "ok,", "would you please", "now"]
+        before = ["please", "can you", "could you", "pls", "hey,", "ok,", "would you please"]
     return f"{rng.choice(before)} {_small(text)}"
