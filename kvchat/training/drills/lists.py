@@ -15,12 +15,12 @@ _ASKS = (
     "I am looking for {n} {k}.", "Suggest {n} {k}.", "Come up with {n} {k}.", "Which {n} {k} can you name?", "Find {n} {k} for me.", "a list of {n} {k}", "Let me have {n} {k}.",
 )  # fmt: skip
 _ASKS_FOR_ONE = (
-    "Give me one example of {k}.", "Name one of the {k}.", "Just one of the {k}, please.", "One example of {k}, please.",
+    "Tell me one of the {k}.", "Name one of the {k}.", "Just one of the {k}, please.", "Only one of the {k}.",
 )  # fmt: skip
 _STYLES: dict[str, tuple[str, ...]] = {
     "bullets": (" as bullet points", " with bullets", " as a bullet list"),
     "numbers": (" as a numbered list", " with numbers", ", numbered"),
-    "line": (" in one line", " separated by commas", " in one sentence"),
+    "line": (" in one line", " separated by commas"),
 }
 _LOOSE = {2: ("a couple of",), 3: ("a few",), 4: ("some",)}
 _PLACES = ("first", "second", "third", "fourth", "fifth")
@@ -36,7 +36,7 @@ def in_style(rng: random.Random, items: Sequence[str], style: str) -> str:
         case "numbers":
             return "\n".join(f"{place}. {item}" for place, item in enumerate(items, 1))
         case "line":
-            return ", ".join(items)
+            return (" " if items[0][-1] == "?" else ", ").join(items)
     return items[0] + "." if len(items) == 1 and items[0][-1] != "?" else listed(rng, items)
 
 
