@@ -293,8 +293,6 @@ def _is_contracted(word: str) -> bool:
 
 def _ended(rng: random.Random, text: str) -> str:
     bare = text.rstrip("?.! ")
-    if not bare:
-        return text
     mark = text[-1]
     doubled = {"?": ("", "", "", "??", " ?", "???"), ".": ("", "", "", "", "..", "...")}
     return bare + rng.choice(doubled.get(mark, ("", "", "!!", "!!!", " !")))
