@@ -6,7 +6,7 @@ import re
 import pytest
 
 from kvchat.training.drills.names import NAMES, a_name, a_pet_name, a_town, made_up_name
-from kvchat.training.drills.stories import a_story, a_wish, article, tell
+from kvchat.training.drills.stories import a_story, a_wish, tell
 from kvchat.training.drills.story_parts import (
     ADJECTIVES,
     BUILT,
@@ -76,11 +76,9 @@ def test_a_and_an_fit_the_next_word() -> None:
     texts = [text for exchange in EXCHANGES for pair in exchange for text in pair]
     for text in texts:
         for before, word in re.findall(r"\b([Aa]n?) (\w+)", text):
-            wanted = article(word.lower()).split()[0]
-            assert before.lower() == wanted, text
-    assert article("unicorn") == "a unicorn"
-    assert article("umbrella") == "an umbrella"
-    assert article("honest fox") == "an honest fox"
+            sounds_open = word[0].lower() in "aeiou" and not word.startswith("uni")
+            sounds_open = sounds_open or word == "honest"
+            assert (before.lower() == "an") == sounds_open, text
 
 
 def test_a_hero_keeps_one_pronoun() -> None:

@@ -2,10 +2,10 @@
 
 import random
 
+from kvchat.training.drills.fact import an
 from kvchat.training.drills.fact_words import COLOURED, COLOURS, LEARNT, LIKED, PETS
 from kvchat.training.drills.list_words import CATEGORIES
 from kvchat.training.drills.names import a_name, a_pet_name, a_town
-from kvchat.training.drills.stories import article
 from kvchat.training.drills.story_parts import THINGS
 from kvchat.training.drills.told_fact import ToldFact, two_values
 
@@ -22,7 +22,7 @@ def third_person(rng: random.Random) -> ToldFact:
         return ToldFact(f"{who}'s home", value, other, (f"{intro} lives in {{v}}", f"{intro} moved to {{v}}"),
             (f"Where does {who} live?", f"In which town does {who} live?"), (f"{who} lives in {{v}}.",), (f"Does {who} live in {{v}}?",), (f"How does {who} like {{v}}?",))  # fmt: skip
     if form == 1:
-        value, other = two_values(rng, lambda: article(rng.choice(CATEGORIES["jobs"])))
+        value, other = two_values(rng, lambda: an(rng.choice(CATEGORIES["jobs"])))
         return ToldFact(f"{who}'s job", value, other, (f"{intro} is {{v}}", f"{intro} works as {{v}}"),
             (f"What is {who}'s job?", f"What does {who} do for work?"), (f"{who} is {{v}}.", f"{who} works as {{v}}."), (f"Is {who} {{v}}?",), (f"Does {who} like to be {{v}}?",))  # fmt: skip
     if form == 2:
@@ -36,10 +36,10 @@ def third_person(rng: random.Random) -> ToldFact:
     if form == 4:
         kind = rng.choice(PETS)
         value, other = two_values(rng, lambda: a_pet_name(rng))
-        return ToldFact(f"{who}'s {kind}", value, other, (f"{intro} has {article(kind)} called {{v}}", f"{who}'s {kind} is called {{v}}"),
+        return ToldFact(f"{who}'s {kind}", value, other, (f"{intro} has {an(kind)} called {{v}}", f"{who}'s {kind} is called {{v}}"),
             (f"What is {who}'s {kind} called?", f"What is the name of {who}'s {kind}?"), (f"{who}'s {kind} is called {{v}}.",), (f"Is {who}'s {kind} called {{v}}?",), (f"I hope that {{v}} and {who} have fun.",))  # fmt: skip
     if form == 5:
-        value, other = two_values(rng, lambda: article(rng.choice(THINGS)))
+        value, other = two_values(rng, lambda: an(rng.choice(THINGS)))
         verb, base = rng.choice(
             (
                 ("bought", "buy"),

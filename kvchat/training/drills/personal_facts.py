@@ -6,6 +6,7 @@ the same fact can also be told with another value and be put right later.
 
 import random
 
+from kvchat.training.drills.fact import an
 from kvchat.training.drills.fact_words import (
     BOOKED,
     BRANDED,
@@ -32,7 +33,6 @@ from kvchat.training.drills.fact_words import (
 from kvchat.training.drills.list_words import CATEGORIES
 from kvchat.training.drills.names import a_name, a_pet_name, a_town, made_up_name
 from kvchat.training.drills.other_people import third_person
-from kvchat.training.drills.stories import article
 from kvchat.training.drills.story_parts import THINGS
 from kvchat.training.drills.told_fact import Kind, ToldFact, two_values
 
@@ -74,11 +74,11 @@ def pet(rng: random.Random) -> ToldFact:
     kind = rng.choice(PETS)
     value, other = two_values(rng, lambda: a_pet_name(rng))
     return ToldFact(f"my {kind}'s name", value, other,
-        (f"I have {article(kind)} called {{v}}", f"My {kind} is called {{v}}", f"My {kind}'s name is {{v}}", f"I got {article(kind)} named {{v}}", f"{{v}} is my {kind}", f"We have {article(kind)}, {{v}}", f"I took my {kind} {{v}} for a check today"),
+        (f"I have {an(kind)} called {{v}}", f"My {kind} is called {{v}}", f"My {kind}'s name is {{v}}", f"I got {an(kind)} named {{v}}", f"{{v}} is my {kind}", f"We have {an(kind)}, {{v}}", f"I took my {kind} {{v}} for a check today"),
         (f"What is my {kind} called?", f"What is the name of my {kind}?", f"What is my {kind}'s name?", f"How did I name my {kind}?", f"Which name does my {kind} have?"),
         (f"Your {kind} is called {{v}}.", f"The name of your {kind} is {{v}}.", f"Your {kind}'s name is {{v}}."),
         (f"Is my {kind} called {{v}}?", f"Is {{v}} the name of my {kind}?"),
-        (f"{{v}} must be a lovely {kind}.", f"{{v}} is a nice name for {article(kind)}!", f"Say hello to {{v}} the {kind} from me."))  # fmt: skip
+        (f"{{v}} must be a lovely {kind}.", f"{{v}} is a nice name for {an(kind)}!", f"Say hello to {{v}} the {kind} from me."))  # fmt: skip
 
 
 def pet_trick(rng: random.Random) -> ToldFact:
@@ -121,7 +121,7 @@ def favourite(rng: random.Random) -> ToldFact:
 
 def job(rng: random.Random) -> ToldFact:
     """The person's work."""
-    value, other = two_values(rng, lambda: article(rng.choice(CATEGORIES["jobs"])))
+    value, other = two_values(rng, lambda: an(rng.choice(CATEGORIES["jobs"])))
     return ToldFact("my job", value, other,
         ("I work as {v}", "I am {v}", "I am {v} by trade", "I earn my money as {v}"),
         ("What is my job?", "What do I do for work?", "What do I work as?", "How do I earn my money?", "What do I do for a living?"),
@@ -147,10 +147,10 @@ def colour_of_thing(rng: random.Random) -> ToldFact:
     thing = rng.choice(COLOURED)
     value, other = two_values(rng, lambda: rng.choice(COLOURS))
     return ToldFact(f"the colour of my {thing}", value, other,
-        (f"My {thing} is {{v}}", f"The colour of my {thing} is {{v}}", f"I have {article(thing)} and it is {{v}}", f"I painted my {thing} {{v}}"),
+        (f"My {thing} is {{v}}", f"The colour of my {thing} is {{v}}", f"I have {an(thing)} and it is {{v}}", f"I painted my {thing} {{v}}"),
         (f"What colour is my {thing}?", f"Which colour does my {thing} have?", f"What is the colour of my {thing}?", f"What color is my {thing}?"),
         (f"Your {thing} is {{v}}.", f"The colour of your {thing} is {{v}}."), (f"Is my {thing} {{v}}?",),
-        (f"{article(thing)} that is {{v}} must look nice.", f"I like the thought of your {thing} in that colour: {{v}}."))  # fmt: skip
+        (f"{an(thing)} that is {{v}} must look nice.", f"I like the thought of your {thing} in that colour: {{v}}."))  # fmt: skip
 
 
 def brand(rng: random.Random) -> ToldFact:
@@ -224,9 +224,7 @@ def event(rng: random.Random) -> ToldFact:
         ("sold", "sell", THINGS), ("borrowed", "borrow", THINGS), ("cooked", "cook", MEALS), ("ate", "eat", MEALS),
         ("saw", "see", CATEGORIES["wild animals"]), ("drew", "draw", CATEGORIES["animals"]), ("planted", "plant", CATEGORIES["flowers"]),
     ))  # fmt: skip
-    draw = (
-        (lambda: rng.choice(values)) if values is MEALS else (lambda: article(rng.choice(values)))
-    )
+    draw = (lambda: rng.choice(values)) if values is MEALS else (lambda: an(rng.choice(values)))
     value, other = two_values(rng, draw)
     when = rng.choice(
         (" yesterday", " today", " this morning", " last week", " on Sunday", " in town")
@@ -257,7 +255,7 @@ def plan(rng: random.Random) -> ToldFact:
     )
     draws = (
         lambda: f"visit my {rng.choice(RELATIVES)}", lambda: f"travel to {a_town(rng)}", lambda: f"meet {a_name(rng)}",
-        lambda: f"paint my {rng.choice(COLOURED)}", lambda: f"sell my {rng.choice(BRANDED)}", lambda: f"buy {article(rng.choice(THINGS))}",
+        lambda: f"paint my {rng.choice(COLOURED)}", lambda: f"sell my {rng.choice(BRANDED)}", lambda: f"buy {an(rng.choice(THINGS))}",
         lambda: f"clean the {rng.choice(('kitchen', 'cellar', 'garage', 'attic', 'windows'))}", lambda: f"bake {rng.choice(('bread', 'a cake', 'cookies', 'a pie'))}",
     )  # fmt: skip
     value, other = two_values(rng, lambda: rng.choice(draws)())

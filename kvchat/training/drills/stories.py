@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 from kvchat.training.drills.exchange import Exchange
+from kvchat.training.drills.fact import an
 from kvchat.training.drills.names import a_name
 from kvchat.training.drills.story_parts import (
     ADJECTIVES,
@@ -59,14 +60,6 @@ class Story:
     start: str
     outcome: str
     helped: bool
-
-
-def article(noun: str) -> str:
-    """Return the noun with `a` or `an`, by its first letter and the few words that differ."""
-    first = noun.split()[0].lower()
-    if first.startswith(("uni", "use", "uk")):
-        return f"a {noun}"
-    return f"{'an' if first[0] in 'aeiou' or first.startswith('hon') else 'a'} {noun}"
 
 
 def a_wish(rng: random.Random) -> Wish:
@@ -152,12 +145,12 @@ def _slots(rng: random.Random, wish: Wish, friend: bool) -> dict[str, str]:
     him, his = ("him", "his") if wish.pronoun == "he" else ("her", "her")
     slots = {
         "n": wish.name,
-        "a_hero": article(wish.hero),
+        "a_hero": an(wish.hero),
         "t": wish.thing,
-        "a_t": article(wish.thing),
+        "a_t": an(wish.thing),
         "p": wish.place,
         "f": wish.friend,
-        "a_f": article(wish.friend),
+        "a_f": an(wish.friend),
         "fn": wish.friend_name,
         "friend": f"{wish.friend_name} the {wish.friend}",
         "theme": wish.theme,
@@ -199,8 +192,8 @@ def _request(rng: random.Random, wish: Wish) -> str:
         wish.day = rng.choice(DAYS)
     his = "his" if wish.pronoun == "he" else "her"
     said = lead + body.format(
-        h=wish.hero, a_h=article(wish.hero), n=wish.name, t=wish.thing, a_t=article(wish.thing),
-        p=wish.place, a_f=article(wish.friend), f=wish.friend, theme=wish.theme, day=wish.day,
+        h=wish.hero, a_h=an(wish.hero), n=wish.name, t=wish.thing, a_t=an(wish.thing),
+        p=wish.place, a_f=an(wish.friend), f=wish.friend, theme=wish.theme, day=wish.day,
         his=his, he=wish.pronoun,
     )  # fmt: skip
     if "name" not in wish.asked and rng.random() < 0.08:
@@ -225,7 +218,7 @@ def _follow_up(rng: random.Random, story: Story) -> Exchange:
         rng.choice((f"What was the name of the {kind}?", f"What was the {kind} called?", f"What is the {kind}'s name?",
                     "What was the hero's name?", "Who was the story about?", "what was the name of the hero again?")),
         rng.choice((f"The {kind} was called {name}.", f"The name of the {kind} was {name}.", f"{name} the {kind}.",
-                    f"{article(wish.hero)[0].upper()}{article(wish.hero)[1:]} named {name}.")),
+                    f"{an(wish.hero)[0].upper()}{an(wish.hero)[1:]} named {name}.")),
     ))  # fmt: skip
     asks.append((
         rng.choice((f"Where did {name} live?", f"where did the {kind} live?", f"Where was {name}'s home?")),
@@ -241,7 +234,7 @@ def _follow_up(rng: random.Random, story: Story) -> Exchange:
     ))  # fmt: skip
     asks.append((
         rng.choice((f"What kind of creature was {name}?", f"Who was {name}?", f"What was {name}?")),
-        f"{name} was {article(wish.hero)}.",
+        f"{name} was {an(wish.hero)}.",
     ))  # fmt: skip
     deed = {
         "find": ("What did {} find?", "{} found {}."),
@@ -250,7 +243,7 @@ def _follow_up(rng: random.Random, story: Story) -> Exchange:
         "build": ("What did {} build?", "{} built {}."),
         "share": ("Which thing is in the story of {}?", "There is {1} in the story."),
     }[story.deed]
-    asks.append((deed[0].format(name), deed[1].format(name, article(thing), thing)))
+    asks.append((deed[0].format(name), deed[1].format(name, an(thing), thing)))
     if story.helped:
         friend = f"{wish.friend_name} the {wish.friend}"
         asks.append((
@@ -284,13 +277,13 @@ def _another(rng: random.Random, before: Wish) -> tuple[str, str]:
         if wish.friend_name == wish.name or wish.friend == wish.hero.split()[-1]:
             wish.friend, wish.friend_name = before.friend, before.friend_name
         ask = rng.choice(
-            (f"Another story about {wish.name}, please.", f"Tell me more about {wish.name} and {article(wish.thing)}.",
-             f"Now a story about {wish.name} and {article(wish.thing)}.")
+            (f"Another story about {wish.name}, please.", f"Tell me more about {wish.name} and {an(wish.thing)}.",
+             f"Now a story about {wish.name} and {an(wish.thing)}.")
         )  # fmt: skip
     elif rng.random() < 0.6:
         ask = rng.choice(
-            (f"Tell me another one about {article(wish.hero)}.", f"Now one about {article(wish.hero)} and {article(wish.thing)}.",
-             f"And now one about {article(wish.hero)}.", f"Another one, with {article(wish.thing)} in it.")
+            (f"Tell me another one about {an(wish.hero)}.", f"Now one about {an(wish.hero)} and {an(wish.thing)}.",
+             f"And now one about {an(wish.hero)}.", f"Another one, with {an(wish.thing)} in it.")
         )  # fmt: skip
     else:
         ask = rng.choice(("Tell me another one.", "Another story, please!", "one more story", "Again, but a new one."))  # fmt: skip
