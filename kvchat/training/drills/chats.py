@@ -70,4 +70,4 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     knowledge,
     a_format,
 )
-WEIGHTS = (84, 16, 9, 108, 5, 80, 20, 22, 23, 25, 46, 46, 3, 140, 70, 176, 8)
+WEIGHTS = (84, 16, 9, 100, 5, 70, 20, 34, 34, 36, 75, 65, 6, 130, 80, 170, 10)
