@@ -349,9 +349,10 @@ class BatchPlan:
             lengths = documents.lengths()
             per_document = per_document * (lengths <= self.row_tokens)
             per_document = per_document * np.where(lengths > LONG_CHAT, LONG_CHAT_WEIGHT, 1.0)
-            is_name = (documents.ids == self.name_id) & documents.is_answer
-            names_itself = np.logical_or.reduceat(is_name, documents.starts[:-1])
-            per_document = per_document * np.where(names_itself, NAME_WEIGHT, 1.0)
+            if part != DRILLS:  # they say often enough what the program is
+                is_name = (documents.ids == self.name_id) & documents.is_answer
+                names_itself = np.logical_or.reduceat(is_name, documents.starts[:-1])
+                per_document = per_document * np.where(names_itself, NAME_WEIGHT, 1.0)
         return per_document.astype(np.float64)
 
     def micro_batch(self, number: int) -> MicroBatch:
