@@ -131,6 +131,7 @@ IMPORT_TORCH = (
     " train.py training/trainer.py training/export.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/kernel_attention.py"
+    " kv/table_attention.py"
     " kv/cache.py kv/paged_cache.py kv/contiguous.py"
     " kv/bare_tensors.py kv/step_arguments.py kv/block_bytes.py kv/staged_restore.py"
     " kv/contiguous_adapter.py"

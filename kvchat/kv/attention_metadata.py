@@ -84,22 +84,47 @@ class KernelRows:
 
 
 @dataclass(frozen=True, slots=True)
+class TableRows:
+    """Rows of a step that attend by their block tables; N rows, M of the step's T tokens.
+
+    tokens        [M] int64, which packed tokens are theirs; None where all are
+    rest          [T - M] int64, those of all other rows; None where there are none
+    first_queries [N + 1] int32, where each row's queries begin among the M, and their number
+    num_keys      [N] int32, how many tokens each row has with its new ones
+    blocks        [N, B] int32, the blocks of each row, filled up with block 0
+    most_queries  of a row, and most_keys likewise
+    num_slots_read  how many stored keys a layer reads
+    """
+
+    tokens: Tensor | None
+    rest: Tensor | None
+    first_queries: Tensor
+    num_keys: Tensor
+    blocks: Tensor
+    most_queries: int
+    most_keys: int
+    num_slots_read: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionMetadata:
     """The plan of one layer group: slots [T] int64 of the new tokens, and a row per sequence.
 
-    Rows that `kernel` has are not in `rows`; the others are packed there by themselves.
+    Rows that `kernel` or `tables` has are not in `rows`; the others are packed there by themselves.
     """
 
     slots: Tensor
     rows: tuple[RowPlan, ...]
     shared: tuple[SharedRun, ...] = ()
     kernel: KernelRows | None = None
+    tables: TableRows | None = None
 
     @property
     def num_slots_read(self) -> int:
         """How many stored keys a layer reads; what is shared counts once."""
         own = sum(part.num_slots for row in self.rows for part in row.parts)
         own += 0 if self.kernel is None else self.kernel.num_slots_read
+        own += 0 if self.tables is None else self.tables.num_slots_read
         return own + sum(part.num_slots for each in self.shared for part in each.parts)
 
 

@@ -42,6 +42,7 @@ from kvchat.kv.spec import (
 from kvchat.kv.step import Step, StepRow
 from kvchat.kv.step_arguments import check_key_value, check_query, check_row, checked_token_ids
 from kvchat.kv.storage import KVStorage
+from kvchat.kv.table_attention import TableAttention
 from kvchat.native.kernels import Kernels
 
 
@@ -86,6 +87,11 @@ class PagedKVCache(PagedWindows, KVCache):
             for group_index, storage in enumerate(self.storages)
         ]
         """For each layer group the native kernel's attention, or None for torch's."""
+        self.table_attention = [
+            TableAttention.of(spec, group_index, storage)
+            for group_index, storage in enumerate(self.storages)
+        ]
+        """For each layer group attention by block tables, on a GPU that has it, or None."""
         self.is_cascading = True
         """Whether the rows of a step read blocks they share once, together; a setting for tests."""
         self.should_stop: Callable[[], bool] | None = None
@@ -307,6 +313,9 @@ class PagedKVCache(PagedWindows, KVCache):
         kernel_attention = self.kernel_attention[group_index]
         if metadata.kernel is not None and kernel_attention is not None:
             return kernel_attention.attend(query, key, value, layer, place, metadata)
+        table_attention = self.table_attention[group_index]
+        if metadata.tables is not None and table_attention is not None:
+            return table_attention.attend(query, key, value, layer, place, metadata)
         stored = storage.write(place, metadata.slots, key, value)
         return paged_attention(query, stored, layer, storage.views[place], metadata)
 
@@ -333,9 +342,9 @@ class PagedKVCache(PagedWindows, KVCache):
         self._metadata = [self._plan(step, index) for index in range(len(self.spec.groups))]
 
     def _plan(self, step: Step, group_index: int) -> AttentionMetadata:
-        kernel_attention = self.kernel_attention[group_index]
-        if kernel_attention is not None:
-            return kernel_attention.plan(step.rows, group_index, is_cascading=self.is_cascading)
+        planner = self.kernel_attention[group_index] or self.table_attention[group_index]
+        if planner is not None:
+            return planner.plan(step.rows, group_index, is_cascading=self.is_cascading)
         window = self.spec.groups[group_index].window
         return plan_group(
             step.rows, group_index, window, self.device, is_cascading=self.is_cascading
