@@ -20,7 +20,7 @@ from kvchat.engine.engine import Engine
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.kv import storage
 from kvchat.kv.cache import KVCache, SequenceId
-from kvchat.kv.contiguous import DynamicCache, NoCache, StaticCache
+from kvchat.kv.contiguous import DynamicCache, NoCache, StaticCache, dense_attention
 from kvchat.kv.paged_cache import PagedKVCache
 from kvchat.kv.spec import KVCacheSpec, KVDtype, LayerSpec, VisibleSet
 from kvchat.model.folder import ModelFolder
@@ -103,6 +103,44 @@ def test_paged_attention_is_dense_attention(
     token_ids = cache.token_ids(second)
     assert cache.adopt(adopted, [*token_ids, 4]) > 0
     paged.step([(adopted, [*token_ids, 4][cache.length(adopted) :]), (second, [5])])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("block_size", [16, 32, 256])
+def test_half_precision_is_dense_attention_in_scattered_blocks(
+    device: str, dtype: torch.dtype, block_size: int
+) -> None:
+    """Rows of one and of several tokens, forked and not, as `TableAttention` takes them."""
+    layer = LayerSpec(4, 2, 64, 64, 0.125)
+    cache = PagedKVCache(
+        KVCacheSpec((layer,)), 24, block_size=block_size, dtype=dtype, device=device
+    )
+    generator = torch.Generator().manual_seed(block_size)
+
+    def drawn(count: int, num_heads: int) -> Tensor:
+        return torch.randn(count, num_heads, 64, generator=generator).to(device, dtype)
+
+    first, second = cache.open(), cache.open()
+    for _ in range(3):
+        for each in (first, second):
+            cache.append(each, drawn(block_size // 2 + 5, 2), drawn(block_size // 2 + 5, 2))
+    rows = [
+        (first, 1),
+        (second, 3),
+        (cache.fork(first, block_size + 2), 1),
+        (cache.fork(second), 2),
+    ]
+    query, key, value = drawn(7, 4), drawn(7, 2), drawn(7, 2)
+    with cache.reserve(rows) as step:
+        found = cache.attend(0, query, key, value).float().cpu()
+        place = 0
+        for sequence, count in rows:
+            keys, values = (each.float().cpu() for each in cache.keys_values(sequence, 0))
+            asking = query[place : place + count].float().cpu()
+            expected = dense_attention(asking, keys, values, layer)
+            torch.testing.assert_close(found[place : place + count], expected, rtol=2e-2, atol=2e-2)
+            place += count
+        step.rollback()
 
 
 @pytest.mark.parametrize("layer", [GQA, MLA, WINDOWED], ids=["GQA", "MLA", "window"])
