@@ -36,6 +36,9 @@ class Kernels:
             self._square_numbers = self.library.kvchat_square_numbers
             self._square_numbers.argtypes = [ctypes.c_int64, ctypes.c_void_p]
             self._square_numbers.restype = None
+            self._draft_held_up = self.library.kvchat_draft_held_up
+            self._draft_held_up.argtypes = [ctypes.c_int64] * 3 + [ctypes.POINTER(ctypes.c_int64)]
+            self._draft_held_up.restype = ctypes.c_int64
             is_wide = self.library.kvchat_is_wide
             is_wide.argtypes, is_wide.restype = [], ctypes.c_int64
             self.is_wide = bool(is_wide())
@@ -59,6 +62,15 @@ class Kernels:
         numbers = (ctypes.c_int64 * count)()
         self._square_numbers(count, numbers)
         return list(numbers)
+
+    def draft_held_up(self, count: int, num_rounds: int, microseconds: int) -> tuple[int, int]:
+        """Compute chunks while threads are held up on purpose: a self-test of what they redo.
+
+        Returns how many of `count * num_rounds` numbers were wrong, and how many drafts it took.
+        """
+        num_drafts = ctypes.c_int64()
+        num_wrong = self._draft_held_up(count, num_rounds, microseconds, ctypes.byref(num_drafts))
+        return int(num_wrong), num_drafts.value
 
 
 def build_folder() -> BuildFolder:

@@ -372,3 +372,49 @@ KVCHAT_EXPORT void kvchat_square_numbers(int64_t count, int64_t* out) {
         out[index] = index * index;
     });
 }
+
+namespace {
+
+struct HeldUpJob {
+    pthread_t caller;
+    int64_t round, held_microseconds;
+    std::atomic<int64_t>* num_drafts;
+    float* out;
+
+    float number(int64_t index) const { return static_cast<float>(round * 100 + index); }
+};
+
+void draft_held_up(const void* bytes, int64_t index, float* draft) {
+    const HeldUpJob& job = *static_cast<const HeldUpJob*>(bytes);
+    job.num_drafts->fetch_add(1);
+    const bool is_callers = pthread_equal(pthread_self(), job.caller) != 0;
+    // The caller takes its time, so that others come to chunks; they are held up longer than that.
+    const int64_t microseconds = is_callers ? 5 : job.held_microseconds * (index % 3);
+    std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+    *draft = job.number(index);
+}
+
+void keep_held_up(const void* bytes, int64_t index, const float* draft) {
+    static_cast<const HeldUpJob*>(bytes)->out[index] = *draft;
+}
+
+}  // namespace
+
+// Runs jobs of drafts in which threads other than the caller's are held up for so long at two of
+// three chunks. Returns how many numbers came out wrong, and how many drafts were made in all.
+KVCHAT_EXPORT int64_t kvchat_draft_held_up(int64_t count, int64_t num_rounds,
+                                           int64_t held_microseconds, int64_t* num_drafts) {
+    std::atomic<int64_t> drafted{0};
+    std::vector<float> out(static_cast<size_t>(count));
+    int64_t num_wrong = 0;
+    for (int64_t round = 1; round <= num_rounds; ++round) {
+        const HeldUpJob job{pthread_self(), round, held_microseconds, &drafted, out.data()};
+        kvchat::run_drafts({count, 1, &job, sizeof job, draft_held_up, keep_held_up});
+        for (int64_t index = 0; index < count; ++index) {
+            num_wrong += out[static_cast<size_t>(index)] != job.number(index);
+        }
+    }
+    kvchat::wait_for_stragglers();
+    *num_drafts = drafted.load();
+    return num_wrong;
+}

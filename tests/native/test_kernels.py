@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,24 @@ def test_every_chunk_is_computed_once_by_any_number_of_threads(
     assert two_threads.num_threads == num_threads
     for _ in range(200):
         assert two_threads.square_numbers(300) == SQUARES
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_what_a_held_up_thread_has_in_hand_is_drafted_anew_and_its_own_draft_dropped(
+    two_threads: Kernels, num_threads: int
+) -> None:
+    two_threads.set_threads(num_threads)
+    patience = time.monotonic() + 60
+    while True:
+        num_wrong, num_drafts = two_threads.draft_held_up(12, 40, 300)
+        assert num_wrong == 0
+        if num_threads == 1:
+            assert num_drafts == 12 * 40, "nobody else is there"
+            break
+        assert num_drafts >= 12 * 40
+        if num_drafts > 12 * 40:
+            break
+        assert time.monotonic() < patience, "no thread but the caller's ever came to a chunk"
 
 
 def test_callers_at_the_same_time_do_not_wait_for_each_other(two_threads: Kernels) -> None:
