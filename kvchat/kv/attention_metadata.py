@@ -5,7 +5,7 @@ and for each row which other runs it sees. A layer then makes one call per run, 
 Python is the number of runs.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -228,6 +228,28 @@ def seen_rows(rows: Sequence[StepRow], group_index: int, layer_window: int | Non
         seen.append(SeenRow(table, visible, row.start, row.count, num_tokens))
         num_tokens += row.count
     return seen
+
+
+def divide(
+    rows: Sequence[StepRow], seen: Sequence[SeenRow], is_taken: Callable[[SeenRow], bool]
+) -> tuple[list[SeenRow], list[SeenRow], list[StepRow]]:
+    """Return the rows that somebody takes, all others, and the latter as they were reserved."""
+    taken: list[SeenRow] = []
+    others: list[SeenRow] = []
+    reserved = []
+    for row, each in zip(rows, seen, strict=True):
+        if is_taken(each):
+            taken.append(each)
+        else:
+            others.append(each)
+            reserved.append(row)
+    return taken, others, reserved
+
+
+def packed_tokens(rows: Sequence[SeenRow], device: str) -> Tensor:
+    """Return the places of the rows' tokens among those of the step, [t] int64."""
+    places = [row.first_token + index for row in rows for index in range(row.count)]
+    return torch.tensor(places, dtype=torch.int64, device=device)
 
 
 def packed_slots(rows: Sequence[SeenRow], device: str) -> Tensor:

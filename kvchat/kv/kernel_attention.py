@@ -17,12 +17,14 @@ from kvchat.kv.attention_metadata import (
     AttentionMetadata,
     KernelRows,
     SeenRow,
+    divide,
     packed_slots,
+    packed_tokens,
     plan_group,
     seen_rows,
 )
 from kvchat.kv.kv_run import KVRun
-from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.paged_attention import attend_rest
 from kvchat.kv.partial_attention import attend_codes, attend_part_by_matmul
 from kvchat.kv.quantization import quantize
 from kvchat.kv.rotary import QueryTurn
@@ -95,23 +97,14 @@ class KernelAttention:
     ) -> AttentionMetadata:
         """Plan one step; see `plan_group`. The kernel reads what rows share once in any case."""
         seen = seen_rows(rows, group_index, self._window)
-        chosen = [self._takes(each) for each in seen]
-        rest = [row for row, is_chosen in zip(rows, chosen, strict=True) if not is_chosen]
+        taken, others, rest = divide(rows, seen, self._takes)
         metadata = plan_group(rest, group_index, self._window, "cpu", is_cascading=is_cascading)
-        if len(rest) == len(rows):
+        if not taken:
             return metadata
-        taken = [each for each, is_chosen in zip(seen, chosen, strict=True) if is_chosen]
         num_slots_read = self._plan.fill([_row(each) for each in taken])
-        others = None
-        if rest:
-            packed = [
-                torch.arange(each.first_token, each.first_token + each.count)
-                for each, is_chosen in zip(seen, chosen, strict=True)
-                if not is_chosen
-            ]
-            others = torch.cat(packed)
+        tokens = packed_tokens(others, "cpu") if others else None
         turn = _turn(seen) if any(each.is_turned for each in taken) else None
-        kernel = KernelRows(num_slots_read, turn, others)
+        kernel = KernelRows(num_slots_read, turn, tokens)
         return replace(metadata, slots=packed_slots(seen, "cpu"), kernel=kernel)
 
     def attend(
@@ -143,9 +136,8 @@ class KernelAttention:
             described.num_new = 0
             stored = self._storage.write(place, metadata.slots, key, value)
             self._attend(query, output, layer, described, metadata.kernel.turn)
-            own = tuple(array.index_select(1, rest) for array in stored)
-            asking, pool = query.index_select(0, rest), self._storage.views[place]
-            output.index_copy_(0, rest, paged_attention(asking, own, layer, pool, metadata))
+            pool = self._storage.views[place]
+            attend_rest(output, rest, query, stored, layer, pool, metadata)
         return output
 
     def _takes(self, row: SeenRow) -> bool:

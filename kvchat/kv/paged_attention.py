@@ -48,6 +48,26 @@ def paged_attention(
     return output.reshape(num_tokens, num_heads, -1).to(query.dtype)
 
 
+def attend_rest(
+    output: Tensor,
+    rest: Tensor,
+    query: Tensor,
+    stored: Arrays,
+    layer: LayerSpec,
+    pool: KVRun,
+    metadata: AttentionMetadata,
+) -> Tensor:
+    """Attend the rows of a step that `metadata` has by itself, and put them where they belong.
+
+    output  [T, H, Dv], which is returned; the tokens that are not in `rest` stay as they are
+    rest    [t] int64, the tokens of those rows
+    query, stored, pool  of all tokens of the step; see `paged_attention`
+    """
+    own = tuple(array.index_select(1, rest) for array in stored)
+    found = paged_attention(query.index_select(0, rest), own, layer, pool, metadata)
+    return output.index_copy_(0, rest, found)
+
+
 def _attend_one(query: Tensor, layer: LayerSpec, pool: KVRun, row: RowPlan) -> Part:
     """Attend one token, [1, K, G, D]: its query group stands where queries do, uncopied.
 

@@ -18,13 +18,15 @@ from kvchat.kv.attention_metadata import (
     AttentionMetadata,
     SeenRow,
     TableRows,
+    divide,
     packed_slots,
+    packed_tokens,
     plan_group,
     seen_rows,
 )
 from kvchat.kv.block_table import HOLE
 from kvchat.kv.kv_run import KVRun
-from kvchat.kv.paged_attention import paged_attention
+from kvchat.kv.paged_attention import attend_rest
 from kvchat.kv.partial_attention import attend_part_by_matmul
 from kvchat.kv.spec import KVCacheSpec, LayerSpec
 from kvchat.kv.step import StepRow
@@ -65,15 +67,12 @@ class TableAttention:
     ) -> AttentionMetadata:
         """Plan one step; see `plan_group`, which plans rows that this does not take."""
         seen = seen_rows(rows, group_index, self._window)
-        chosen = [_takes(each) for each in seen]
-        rest = [row for row, is_chosen in zip(rows, chosen, strict=True) if not is_chosen]
+        taken, others, rest = divide(rows, seen, _takes)
         metadata = plan_group(
             rest, group_index, self._window, self._device, is_cascading=is_cascading
         )
-        if len(rest) == len(rows):
+        if not taken:
             return metadata
-        taken = [each for each, is_chosen in zip(seen, chosen, strict=True) if is_chosen]
-        others = [each for each, is_chosen in zip(seen, chosen, strict=True) if not is_chosen]
         tables = plan_tables(taken, others, self._device)
         return replace(metadata, slots=packed_slots(seen, self._device), tables=tables)
 
@@ -100,11 +99,8 @@ class TableAttention:
         asking = query.index_select(0, tables.tokens)
         found = attend_tables(self._operator, asking, self._pages[place], layer, tables)
         output.index_copy_(0, tables.tokens, found)
-        own = tuple(array.index_select(1, tables.rest) for array in stored)
-        asking, pool = query.index_select(0, tables.rest), self._storage.views[place]
-        return output.index_copy_(
-            0, tables.rest, paged_attention(asking, own, layer, pool, metadata)
-        )
+        pool = self._storage.views[place]
+        return attend_rest(output, tables.rest, query, stored, layer, pool, metadata)
 
 
 def plan_tables(rows: Sequence[SeenRow], others: Sequence[SeenRow], device: str) -> TableRows:
@@ -118,12 +114,12 @@ def plan_tables(rows: Sequence[SeenRow], others: Sequence[SeenRow], device: str)
     for row in rows:
         firsts.append(firsts[-1] + row.count)
 
-    def numbers(values: Sequence[object], dtype: torch.dtype = torch.int32) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=device)
+    def numbers(values: Sequence[object]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int32, device=device)
 
     return TableRows(
-        numbers(_tokens(rows), torch.int64) if others else None,
-        numbers(_tokens(others), torch.int64) if others else None,
+        packed_tokens(rows, device) if others else None,
+        packed_tokens(others, device) if others else None,
         numbers(firsts),
         numbers(ends),
         numbers(blocks),
@@ -131,10 +127,6 @@ def plan_tables(rows: Sequence[SeenRow], others: Sequence[SeenRow], device: str)
         max(ends),
         sum(ends),
     )
-
-
-def _tokens(rows: Sequence[SeenRow]) -> list[int]:
-    return [row.first_token + index for row in rows for index in range(row.count)]
 
 
 def attend_tables(
