@@ -3,10 +3,15 @@
 import random
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from kvchat.training.drills.exchange import Exchange
 from kvchat.training.drills.phrases import spun
-from kvchat.training.drills.statement_words import NOUNS, TOPICS_TEXT
+from kvchat.training.drills.statement_words import NOUNS
+
+TOPICS_PATH = Path(__file__).with_name("topics.txt")
+"""A topic is a block of lines: statements, replies after `=`, and after `>` what may be said next,
+with its replies after `=>` and `/` between them. Replies of a topic fit each of its statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,9 @@ def _topic(block: str) -> Topic:
     return Topic(tuple(says), tuple(replies), tuple(goes_on))
 
 
-TOPICS = tuple(_topic(block) for block in TOPICS_TEXT.strip().split("\n\n"))
+TOPICS = tuple(
+    _topic(block) for block in TOPICS_PATH.read_text(encoding="utf-8").strip().split("\n\n")
+)
 # A topic of many statements is met more often than one of few.
 _NUM_STATEMENTS = [len(topic.says) for topic in TOPICS]
 _QUESTION = re.compile(r"[A-Z][^.!?]*\?")
