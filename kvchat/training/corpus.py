@@ -79,7 +79,7 @@ STAGE_WEIGHTS: tuple[Weights, Weights] = (
         CHAT: {"*": 0.0, "synthetic-persona-chat": 0.25},
         ANSWERS: {
             "*": 1.0,
-            "kvchat-templates": 0.3,
+            "kvchat-templates": 0.6,
             "ms-personality-chat": 2.0,
             "oasst-sample": 2.0,
             "instructlab": 2.0,
@@ -91,7 +91,7 @@ STAGE_WEIGHTS: tuple[Weights, Weights] = (
             "svamp": 0.3,
             "protoqa": 0.5,
         },
-        TEMPLATES: {"*": 0.15},  # of few shapes, which the answers above have as well
+        TEMPLATES: {"*": 0.3},  # of few shapes, which the answers above have as well
         DRILLS: {"*": 1.0},
     },
 )

@@ -70,4 +70,4 @@ KINDS: tuple[Callable[[random.Random], Exchange], ...] = (
     knowledge,
     a_format,
 )
-WEIGHTS = (84, 16, 9, 100, 5, 70, 20, 34, 34, 36, 75, 65, 6, 130, 80, 170, 10)
+WEIGHTS = (100, 16, 9, 110, 5, 70, 20, 34, 34, 36, 75, 65, 6, 75, 80, 170, 10)

@@ -2,13 +2,24 @@
 
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 from kvchat.training.drills.typos import mistyped
+
+Item = TypeVar("Item")
 
 Exchange = list[tuple[str, str]]
 """Questions and answers, in order."""
 FIRST = "\0"
 """Stands in an answer for the first message of the chat, as it was typed."""
+
+
+def common(rng: random.Random, items: Sequence[Item]) -> Item:
+    """Draw one of items that stand in order of how common they are: a third from the first tenth.
+
+    A small model learns what it meets often, and people ask for a cat more often than for a newt.
+    """
+    return items[int(len(items) * rng.random() ** 2)]
 
 
 def typed(rng: random.Random, question: str) -> str:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from kvchat.training.drills.exchange import Exchange
+from kvchat.training.drills.exchange import Exchange, common
 from kvchat.training.drills.guide_words import GUIDES as FIRST_GUIDES
 from kvchat.training.drills.more_guide_words import MORE_GUIDES, NEEDS, SUBSTITUTES, TIMES
 from kvchat.training.drills.words import NUMBER_WORDS
@@ -49,7 +49,7 @@ def _numbered(steps: tuple[str, ...]) -> str:
 
 def a_guide(rng: random.Random) -> Exchange:
     """Steps of something useful, numbered; often questions about them."""
-    task = rng.choice(list(GUIDES))
+    task = common(rng, list(GUIDES))
     steps = GUIDES[task]
     kind = rng.random()
     if kind < 0.25:

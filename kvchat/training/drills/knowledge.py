@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kvchat.training.drills.exchange import Exchange
+from kvchat.training.drills.exchange import Exchange, common
 from kvchat.training.drills.fact import Fact, capital
 from kvchat.training.drills.topic_facts import topic_facts
 from kvchat.training.drills.word_facts import word_facts
@@ -31,7 +31,7 @@ THANKS = ("Thanks.", "Thank you!", "ok thanks", "Great, thanks.", "Good to know,
 
 def knowledge(rng: random.Random) -> Exchange:
     """A question about the world or about words; often more that go on from its answer."""
-    fact = rng.choice(BY_GROUP[rng.choices(_GROUPS, _SHARES)[0]])
+    fact = common(rng, BY_GROUP[rng.choices(_GROUPS, _SHARES)[0]])
     exchange = [asked(rng, fact, fact.asks)]
     if rng.random() < 0.5:
         return exchange
@@ -92,7 +92,7 @@ def _follow_up(rng: random.Random, fact: Fact, told: list[Fact]) -> tuple[tuple[
 
 def _returned(rng: random.Random, fact: Fact) -> Exchange:
     """Something else, then another side of the first topic, named again."""
-    between = rng.choice(BY_GROUP[rng.choices(_GROUPS, _SHARES)[0]])
+    between = common(rng, BY_GROUP[rng.choices(_GROUPS, _SHARES)[0]])
     others = [other for other in BY_TOPIC[fact.topic] if other.its and other.group != fact.group]
     other = rng.choice(others)
     name = fact.topic.split(": ")[1]

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
-from kvchat.training.drills.exchange import Exchange, joined, listed
+from kvchat.training.drills.exchange import Exchange, common, joined, listed
 from kvchat.training.drills.list_words import APART, CATEGORIES
 from kvchat.training.drills.table_drills import small_talk
 from kvchat.training.drills.words import NUMBER_WORDS
@@ -42,7 +42,7 @@ def in_style(rng: random.Random, items: Sequence[str], style: str) -> str:
 
 def a_list(rng: random.Random) -> Exchange:
     """Exactly as many things of a kind as are asked for; often questions about them."""
-    kind = rng.choice(list(CATEGORIES))
+    kind = common(rng, list(CATEGORIES))
     members = CATEGORIES[kind]
     count = min(rng.choice((1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10)), len(members) - 1)
     items = rng.sample(members, count)
@@ -176,7 +176,7 @@ FOLLOW_UPS: tuple[Callable[[random.Random, str, list[str], str], Exchange], ...]
 
 def another_kind(rng: random.Random) -> Exchange:
     """A list, then as many things of another kind."""
-    kind = rng.choice(list(CATEGORIES))
+    kind = common(rng, list(CATEGORIES))
     count = min(rng.choice((2, 3, 3, 4, 5)), len(CATEGORIES[kind]))
     items = rng.sample(CATEGORIES[kind], count)
     ask = rng.choice(_ASKS).format(n=NUMBER_WORDS[count], k=kind)
