@@ -109,7 +109,7 @@ DOORS: dict[str, str] = {
     "huggingface_hub": "hub_client.py",
     "transformers": "integrations/* bench/transformers_peer.py",
     "llama_cpp": "bench/llama_peer.py",
-    "zstandard": "training/corpus.py",
+    "zstandard": "training/record.py",
     "threading": "runtime.py engine/engine_thread.py store/store_thread.py"
     " store/segment_thread.py store/saved_blocks.py session/host.py"
     " session/running_replies.py session/reply.py text/sandbox.py simulate/child.py",

@@ -54,13 +54,10 @@ def find_known_prompts(prompts: Sequence[Prompt], corpus_dirs: Sequence[Path]) -
     known_chats: set[str] = set()
     num_chats = 0
     for path in paths:
-        try:
-            for record in read_records(path):
-                if record.messages:
-                    num_chats += 1
-                    _look(record, said, wanted, known_messages, known_chats)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InvalidArgument(f"{path.name} cannot be read as records: {error}.") from error
+        for record in read_records(path):
+            if record.messages:
+                num_chats += 1
+                _look(record, said, wanted, known_messages, known_chats)
     return KnownPrompts(
         num_chats,
         sum(len(messages) for messages in said.values()),

@@ -8,7 +8,7 @@ Knows no model.
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 from safetensors.numpy import load_file, save_file
+
+from kvchat.errors import InvalidArgument
+from kvchat.training.record import Message as Message
+from kvchat.training.record import Record as Record
+from kvchat.training.record import read_records as read_records
 
 PAD, BOS, EOS, UNKNOWN, SYSTEM, USER, ASSISTANT, END = range(8)
 """Ids of the control pieces; typed text can never encode to one of them."""
@@ -98,23 +103,6 @@ STAGE_WEIGHTS: tuple[Weights, Weights] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a chat as the corpus stores it."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A text (messages is empty) or a chat (text is empty), and the source it came from."""
-
-    source: str
-    text: str
-    messages: tuple[Message, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Rows of equal length, as one worker computes them at once.
 
@@ -131,26 +119,6 @@ class MicroBatch:
         return int((self.targets >= 0).sum())
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a `.jsonl` or `.jsonl.zst` file in order."""
-    if path.suffix == ".zst":
-        import zstandard  # only the corpus needs it
-
-        with path.open("rb") as packed:
-            stream = zstandard.ZstdDecompressor().stream_reader(packed)
-            yield from _parse(io.TextIOWrapper(stream, encoding="utf-8"))
-    else:
-        with path.open(encoding="utf-8") as lines:
-            yield from _parse(lines)
-
-
-def _parse(lines: Iterable[str]) -> Iterator[Record]:
-    for line in lines:
-        fields = json.loads(line)
-        messages = tuple(Message(m["role"], m["content"]) for m in fields.get("messages", ()))
-        yield Record(fields["source"], fields.get("text", ""), messages)
-
-
 def corpus_file(corpus_dir: Path, part: str, split: str) -> Path | None:
     """Find the file of a part, packed or not; the extra templates have no validation split."""
     stem = part if part == TEMPLATES else f"{part}.{split}"
@@ -165,6 +133,7 @@ def train_tokenizer(corpus_dir: Path, path: Path, vocab_size: int, max_records: 
 
     BPE with byte fallback, single digits, text as it is: no prefix, no normalisation, so that
     decoding gives back every character. Both stages' parts count, the extra templates do not.
+    Raises InvalidArgument when there is no text, or a vocabulary of that size cannot be made.
     """
     texts: list[str] = []
     for part in (TEXT, CHAT, ANSWERS):
@@ -178,6 +147,11 @@ def train_tokenizer(corpus_dir: Path, path: Path, vocab_size: int, max_records: 
             texts.extend(record.text.splitlines())
             for message in record.messages:
                 texts.extend(message.content.splitlines())
+    if not any(texts):
+        parts = ", ".join(f"{part}.train" for part in (TEXT, CHAT, ANSWERS))
+        raise InvalidArgument(
+            f"{corpus_dir} has nothing to train on; it needs {parts} as .jsonl or .jsonl.zst."
+        )
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
@@ -219,6 +193,10 @@ def chat_tokens(
     """Encode a chat as the chat template renders it; the flags mark what the assistant wrote."""
     ids, is_answer = [BOS], [False]
     for message in messages:
+        if message.role not in ROLE_MARKS:
+            raise InvalidArgument(
+                f"A chat has the role {message.role!r}, but there is only {', '.join(ROLE_MARKS)}."
+            )
         body = [*tokenizer.encode(message.content), END]
         ids += [ROLE_MARKS[message.role], *body]
         is_answer += [False, *[message.role == "assistant"] * len(body)]
@@ -265,8 +243,8 @@ def encode_records(
         lengths.append(len(row))
         source_index.append(sources.setdefault(record.source, len(sources)))
     return Documents(
-        np.concatenate(ids),
-        np.concatenate(flags),
+        np.concatenate([np.zeros(0, np.uint16), *ids]),
+        np.concatenate([np.zeros(0, np.bool_), *flags]),
         np.cumsum(lengths),
         np.asarray(source_index, np.int64),
         tuple(sources),
@@ -277,7 +255,9 @@ def encode_records(
 def cached_documents(
     corpus_dir: Path, part: str, split: str, tokenizer_path: Path, cache_dir: Path
 ) -> Documents | None:
-    """Return a part's documents, from `cache_dir` if they were encoded before; None without file.
+    """Return a part's documents, from `cache_dir` if they were encoded before.
+
+    None without a file, or where it holds no record.
 
     The cache is named after part and split only: delete the folder with the tokenizer.
     """
@@ -299,6 +279,8 @@ def cached_documents(
         names_path.write_text(json.dumps([documents.sources, documents.num_bytes]))
     arrays = load_file(str(tensors_path))
     sources, num_bytes = json.loads(names_path.read_text())
+    if not sources:
+        return None
     return Documents(
         arrays["ids"],
         arrays["is_answer"],
@@ -335,7 +317,7 @@ class BatchPlan:
         self.row_tokens = row_tokens
         self.weights = [self._document_weights(name, docs) for name, docs in parts.items()]
         if not sum(float(weights.sum()) for weights in self.weights) > 0:
-            raise ValueError(f"the corpus holds no document for stage {stage + 1}")
+            raise InvalidArgument(f"The corpus holds no document for stage {stage + 1}; add some.")
         self.first_number = 0  # number of the pass's first micro-batch, and so the pass's offset
         self.pass_index = -1
         self.batches: list[npt.NDArray[np.int64]] = []

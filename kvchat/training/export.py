@@ -6,13 +6,16 @@ Every file appears whole or not at all, so a folder can be written again while p
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from sentencepiece import SentencePieceProcessor
 
+from kvchat.errors import KVChatError
 from kvchat.model.config import ModelConfig
 from kvchat.model.transformer import Transformer
 from kvchat.training.corpus import BOS, END, PAD, load_tokenizer
@@ -29,8 +32,9 @@ def export_model(model: Transformer, tokenizer_path: Path, out: Path) -> None:
     """Write a model folder in the layout of Hugging Face, each file whole or not at all.
 
     Weights are bfloat16. The tokenizer files are those of the run, so they never change within it.
+    Raises KVChatError when the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     tokenizer = load_tokenizer(tokenizer_path)
     write_whole(out / "tokenizer.model", lambda path: path.write_bytes(tokenizer_path.read_bytes()))
     for name, content in _folder_files(model.config, tokenizer).items():
@@ -108,13 +112,39 @@ def _folder_files(
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then put it in its place in one move."""
+    """Let `write` make a file beside `path`, then put it in its place in one move.
+
+    Raises KVChatError where there is no room, for example; then `path` is as it was before.
+    """
     temporary = path.with_name(path.name + ".partial")
-    write(temporary)
-    temporary.chmod(0o644)
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # on a full disk it would be in the way
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _unwritable(path, reason) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none, and try to write in it; raises KVChatError."""
+    trial = path / ".kvchat.partial"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, reason: str) -> KVChatError:
+    failure = KVChatError(f"{path} cannot be written: {reason}; make room or choose another place.")
+    failure.exit_status = 74
+    return failure
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -12,17 +12,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.contiguous import NoCache
 from kvchat.model.transformer import Transformer
 from kvchat.training.config import MAX_POSITION, Budget, Progress, TrainingConfig
@@ -46,8 +48,9 @@ from kvchat.training.corpus import (
     train_tokenizer,
 )
 from kvchat.training.drills.chats import drill_records
-from kvchat.training.export import export_model, write_whole
+from kvchat.training.export import export_model, make_folder, write_whole
 
+CHECKPOINT = "checkpoint.safetensors"
 WARMUP = 0.02  # share of the budget
 FLOOR = 0.02  # of the peak learning rate
 WEIGHT_DECAY = 0.1
@@ -79,7 +82,7 @@ class Trainer:
         workers: int = 2,
         pause_file: Path | None = None,
     ) -> None:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
         self.config, self.work, self.workers = config, work, workers
         self.pause_file = pause_file
         self.tokenizer_path = work / "tokenizer.model"
@@ -105,6 +108,7 @@ class Trainer:
         self.progress = Progress()
         self.plan: BatchPlan | None = None
         self.pool = ThreadPoolExecutor(workers)
+        self.should_stop: Callable[[], bool] = lambda: False
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         # Muon (Jordan et al. 2024) for matrices of layers, one optimizer per worker so that their
@@ -205,8 +209,8 @@ class Trainer:
         return functional.cross_entropy(logits.float(), targets[rows], reduction="sum")
 
     def wait_while_paused(self) -> None:
-        """Return when the pause file, if one was named, does not exist."""
-        while self.pause_file is not None and self.pause_file.exists():
+        """Return when the pause file, if one was named, does not exist, or the run shall stop."""
+        while self.pause_file is not None and self.pause_file.exists() and not self.should_stop():
             time.sleep(0.2)
 
     # -- the run ----------------------------------------------------------------------------------
@@ -223,14 +227,17 @@ class Trainer:
     ) -> bool:
         """Train until the budget is spent; return False when `should_stop` ended it before.
 
-        Writes a checkpoint now and then and at the end, and the model folder `out` likewise.
+        Writes a checkpoint now and then and at the end, and the model folder `out` likewise. What
+        cannot be written in between is a line of the log; at the end it raises KVChatError.
         """
-        progress = self.progress
+        progress, self.should_stop = self.progress, should_stop
         clock = time.monotonic if budget.cpu_minutes is None else time.process_time
         last = dict.fromkeys(("checkpoint", "evaluate", "export"), time.monotonic())
         last["log"] = 0.0
         while progress.share < 1.0 and not should_stop():
             self.wait_while_paused()
+            if should_stop():
+                break
             started = clock()
             loss = self.step()
             seconds, now = clock() - started, time.monotonic()
@@ -248,11 +255,11 @@ class Trainer:
                 self.evaluate()
             if now - last["checkpoint"] > 60 * checkpoint_minutes:
                 last["checkpoint"] = now
-                self.save_checkpoint()
+                self._try(self.save_checkpoint)
             if out is not None and now - last["export"] > 60 * export_minutes:
                 last["export"] = now
-                export_model(self.model, self.tokenizer_path, out)
-                self.log(f"exported to {out.name}")
+                if self._try(lambda: export_model(self.model, self.tokenizer_path, out)):
+                    self.log(f"exported to {out.name}")
         self.save_checkpoint()
         if progress.share < 1.0:
             return False
@@ -260,6 +267,15 @@ class Trainer:
         if out is not None:
             export_model(self.model, self.tokenizer_path, out)
             self.log(f"exported to {out.name}; done")
+        return True
+
+    def _try(self, write: Callable[[], object]) -> bool:
+        """Write what is written again later, and say so where it fails: the run is worth more."""
+        try:
+            write()
+        except KVChatError as error:
+            self.log(error.sentence)
+            return False
         return True
 
     def log(self, text: str) -> None:
@@ -329,7 +345,7 @@ class Trainer:
     @property
     def checkpoint_path(self) -> Path:
         """The file a run resumes from."""
-        return self.work / "checkpoint.safetensors"
+        return self.work / CHECKPOINT
 
     def save_checkpoint(self) -> None:
         """Write weights, moments and progress to one file, whole or not at all."""
@@ -366,10 +382,17 @@ class Trainer:
         if not self.checkpoint_path.is_file():
             return False
         parameters = {name: p for p, name in self._named()}
-        with safe_open(str(self.checkpoint_path), "pt") as file:
-            facts = json.loads(file.metadata()["kvchat"])
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(safe_open(str(self.checkpoint_path), "pt"))
+                facts = json.loads((file.metadata() or {})["kvchat"])
+            except (OSError, SafetensorError, KeyError, ValueError) as error:
+                raise InvalidArgument(
+                    f"{self.checkpoint_path} is damaged, and was left as it is; put a copy of it "
+                    "in its place, or use another --work."
+                ) from error
             if not fits(facts):
-                raise SystemExit(
+                raise InvalidArgument(
                     f"{self.checkpoint_path} belongs to other settings; use another --work."
                 )
             owners = {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
+from kvchat.errors import InvalidArgument
 from kvchat.training.corpus import (
     ANSWERS,
     ASSISTANT,
@@ -171,5 +172,5 @@ def test_chats_that_name_the_program_are_seen_more_often(parts: dict[str, Docume
 
 
 def test_a_corpus_without_documents_for_a_stage_is_refused(parts: dict[str, Documents]) -> None:
-    with pytest.raises(ValueError, match="no document for stage 1"):
+    with pytest.raises(InvalidArgument, match="no document for stage 1"):
         plan({TEMPLATES: parts[ANSWERS]}, 0)

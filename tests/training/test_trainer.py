@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.kv.contiguous import NoCache
 from kvchat.training import trainer as training
 from kvchat.training.config import SMOKE, Budget, Progress
@@ -91,7 +92,7 @@ def test_a_checkpoint_of_other_settings_is_refused(
     trainer = make_trainer(tiny_run, tmp_path)
     trainer.save_checkpoint()
     trainer.config = replace(SMOKE, seed=99)
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(InvalidArgument, match="other settings"):
         trainer.resume()
     trainer.close()
 
@@ -115,6 +116,47 @@ def test_no_gradient_is_computed_while_the_pause_file_exists(
     assert len(waits) >= 3
 
 
+def test_a_paused_run_can_be_stopped(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    pause_file = tmp_path / "pause"
+    pause_file.touch()
+    trainer = make_trainer(tiny_run, tmp_path, pause_file=pause_file)
+    asked = iter([False, False, False])
+    assert not trainer.train(Budget(steps=5), should_stop=lambda: next(asked, True))
+    trainer.close()
+    assert trainer.progress.step == 0 and trainer.checkpoint_path.is_file()
+
+
+def test_a_full_disk_ends_no_run_before_its_end(
+    tiny_run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise KVChatError("out cannot be written: no space left.")
+
+    trainer = make_trainer(tiny_run, tmp_path)
+    monkeypatch.setattr(training, "export_model", full)
+    with pytest.raises(KVChatError, match="no space left"):
+        trainer.train(Budget(steps=3), out=tmp_path / "out", export_minutes=0)
+    trainer.close()
+    assert trainer.progress.step == 3  # it failed after each step, too
+    assert (tmp_path / "train.log").read_text().count("no space left") == 3
+    assert trainer.checkpoint_path.is_file()
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5000])
+def test_a_damaged_checkpoint_is_told_and_left_as_it_is(
+    tiny_run: tuple[Path, Path], tmp_path: Path, keep: int
+) -> None:
+    trainer = make_trainer(tiny_run, tmp_path)
+    trainer.save_checkpoint()
+    cut = trainer.checkpoint_path.read_bytes()[:keep]
+    trainer.checkpoint_path.write_bytes(cut)
+    for load in (trainer.resume, trainer.extend):
+        with pytest.raises(InvalidArgument, match=r"checkpoint\.safetensors is damaged"):
+            load()
+    trainer.close()
+    assert trainer.checkpoint_path.read_bytes() == cut
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     write_whole(path, lambda place: place.write_text("old"))
@@ -123,9 +165,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         place.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(KVChatError, match="disk full; make room"):
         write_whole(path, fail)
     assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint"]  # no half file is left
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_its_floor(
@@ -188,7 +231,7 @@ def test_a_finished_run_is_extended_over_answers_and_an_unfinished_extension_goe
     again.close()
     wider = make_trainer(tiny_run, tmp_path)
     wider.config = replace(SMOKE, hidden_size=64)
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(InvalidArgument, match="other settings"):
         wider.extend()
     wider.close()
 
