@@ -25,7 +25,7 @@ from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.evaluation.held_out import held_out_bits
 from kvchat.evaluation.interview import Chat, interview
 from kvchat.evaluation.known_prompts import find_known_prompts
-from kvchat.evaluation.model_card import write_into_card
+from kvchat.evaluation.model_card import check_card, write_into_card
 from kvchat.evaluation.prompt_list import PromptList
 from kvchat.evaluation.report import Report
 from kvchat.evaluation.sampling_grid import Trial, combinations, trial_lines
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", metavar="DIR", help="a model folder; the bundled one without it")
-    parser.add_argument("--threads", type=int, default=default_threads(), metavar="N")
+    parser.add_argument("--threads", type=_from_one, default=default_threads(), metavar="N")
     parser.add_argument("--weights", choices=(*FLOATS, *ROUNDED_WEIGHTS))
     parser.add_argument("--kv-dtype", choices=("auto", "int8"), default="auto")
     chats = parser.add_argument_group("chats")
@@ -92,10 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = parser.add_argument_group("text")
     text.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text")
-    text.add_argument("--tokens", type=int, default=20_000, metavar="N", help="at most")
+    text.add_argument("--tokens", type=_from_one, default=20_000, metavar="N", help="at most")
     text.add_argument("--window", type=int, metavar="N")
     text.add_argument("--sinks", type=int, default=4, metavar="S")
     return parser
+
+
+def _from_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is {number}, but must be at least 1")
+    return number
 
 
 def _list_of(kind: Callable[[str], _Number]) -> Callable[[str], list[_Number]]:
@@ -125,6 +132,11 @@ def _talk(options: argparse.Namespace) -> dict[str, object]:
         raise InvalidArgument(
             f"{len(choices)} combinations of settings make no report; choose one value for each."
         )
+    if options.card is not None:
+        check_card(options.card)  # before minutes are spent on what could not be kept
+    for path in files[:3]:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InvalidArgument(f"{path} cannot be written: it is a folder, or has none.")
     # Where every token is the likeliest one, other seeds would give the same chats again.
     seeds = options.seeds[:1] if values.get("temperature") == [0.0] else options.seeds
     known = find_known_prompts(prompts.prompts, options.corpus) if options.corpus else None
@@ -226,6 +238,8 @@ def _read(options: argparse.Namespace) -> dict[str, object]:
         model, ids, window=options.window, sinks=options.sinks, kv_dtype=options.kv_dtype
     )
     losses = reading.losses
+    if not losses:
+        raise InvalidArgument(f"{options.text} has no text to read; give another FILE.")
     for start in range(0, len(losses), STRETCH_TOKENS):
         value = perplexity(losses[start : start + STRETCH_TOKENS])
         print(f"tokens {start:6} and on: perplexity {value:9.2f}")
@@ -238,7 +252,9 @@ def _read(options: argparse.Namespace) -> dict[str, object]:
         "bits_per_byte": round(bits_per_byte(losses, len(tokenizer.decode(ids).encode())), 4),
         "perplexity": round(perplexity(losses), 3),
         "perplexity_first_2000": round(perplexity(losses[:STRETCH_TOKENS]), 3),
-        "perplexity_after_2000": round(perplexity(losses[STRETCH_TOKENS:]), 3),
+        "perplexity_after_2000": (
+            round(perplexity(losses[STRETCH_TOKENS:]), 3) if len(losses) > STRETCH_TOKENS else None
+        ),
         "max_blocks": reading.max_blocks,
         "final_blocks": reading.final_blocks,
     }

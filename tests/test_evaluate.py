@@ -93,6 +93,44 @@ def test_a_reader_who_goes_away_is_no_error(tiny_model: Path, text: Path) -> Non
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_what_cannot_be_kept_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "ChatRuntime", None)
+    card = tmp_path / "card.md"
+    card.write_text("# A card without marks\n")
+    for option, path, said in (
+        ("--card", card, "needs a line"),
+        ("--card", tmp_path / "none.md", "cannot be read"),
+        ("--json", tmp_path / "none" / "x.json", "cannot be written"),
+        ("--transcripts", tmp_path, "cannot be written"),
+    ):
+        assert evaluate.main([option, str(path)]) == 2
+        assert said in capsys.readouterr().err
+    assert card.read_text() == "# A card without marks\n"
+
+
+def test_a_short_text_gives_an_object_that_every_program_can_read(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "short.txt"
+    path.write_text("Hello there.")
+    common = ["--model", str(tiny_model), "--threads", "1", "--text", str(path)]
+    assert evaluate.main(common) == 0
+    (line,) = capsys.readouterr().out.splitlines()[-1:]
+    assert "NaN" not in line and json.loads(line)["perplexity_after_2000"] is None
+    path.write_text("")
+    assert evaluate.main(common) == 2
+    assert "has no text to read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--threads", "--tokens"])
+def test_numbers_below_one_are_refused(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.main([option, "0"])
+    assert f"argument {option}: it is 0" in capsys.readouterr().err
+
+
 @pytest.fixture
 def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random model never stops."""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from kvchat.bench.lineup import FILE_TYPES
 from kvchat.bench.programs import PROGRAMS
+from kvchat.bench.random_model import SHAPES
 from kvchat.bench.result import read_document, write_document
 from kvchat.cli_options import Parser
 from kvchat.errors import InvalidArgument, KVChatError
@@ -93,6 +94,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         raise InvalidArgument(f"--rounds is {options.rounds}, but it must be at least 1.")
+    for option, shape in (("--shape", options.shape), ("--large", options.large)):
+        if shape not in SHAPES:
+            raise InvalidArgument(
+                f"{option} is {shape!r}, not one of: {', '.join(sorted(SHAPES))}."
+            )
     chosen = parts(
         shape=options.shape, is_full=options.full, rounds=options.rounds, large=options.large
     )
@@ -101,6 +107,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen = [part for part in chosen if part.name.startswith(beginnings)]
         if not chosen:
             raise InvalidArgument(f"--only names no part: {options.only!r}.")
+    _try_folder(options.out)
     started, failed = time.monotonic(), []
     documents: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="kvchat-bench-") as temporary:
@@ -108,8 +115,11 @@ def main(arguments: Sequence[str]) -> int:
         for part in chosen:
             path = options.out / f"{part.name}.json"
             if path.exists() and not options.again:
-                documents[part.name] = read_document(path)
-                continue
+                try:
+                    documents[part.name] = read_document(path)
+                    continue
+                except InvalidArgument:  # a file that was cut is no result
+                    print(f"{path} is damaged and measured again.", file=sys.stderr, flush=True)
             begun = time.monotonic()
             try:
                 documents[part.name] = run_part(part, path, models, is_quiet=options.json)
@@ -130,6 +140,17 @@ def main(arguments: Sequence[str]) -> int:
     }
     print(json.dumps(found, ensure_ascii=False))
     return 1 if failed else 0
+
+
+def _try_folder(folder: Path) -> None:
+    """Make the folder of results, before minutes are spent; raises InvalidArgument."""
+    trial = folder / ".trial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InvalidArgument(f"--out {folder} cannot be written: {error.strerror}.") from error
 
 
 def run_part(part: Part, path: Path, models: Path, *, is_quiet: bool = True) -> dict[str, object]:

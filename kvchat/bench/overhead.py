@@ -19,7 +19,7 @@ import torch
 
 from kvchat.bench.bookkeeping import bookkeeping_figures
 from kvchat.bench.figure import Figure
-from kvchat.bench.lineup import open_lineup
+from kvchat.bench.lineup import FILE_TYPES, open_lineup
 from kvchat.bench.result import Result, Table, add_output_options
 from kvchat.bench.samples import Turn, in_turns
 from kvchat.cli_options import Parser
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.tokens < 512:
         raise InvalidArgument("--rounds must be at least 1, and --tokens at least 512.")
+    if options.weights not in FILE_TYPES:
+        raise InvalidArgument(f"--weights is {options.weights!r}, not of {', '.join(FILE_TYPES)}.")
     torch.set_num_threads(1)
     result = Result("overhead", f"what surrounds the maths of the shape {options.shape}")
     result.options = {"shape": options.shape, "weights": options.weights, "rounds": options.rounds}

@@ -6,6 +6,7 @@ whether it is. Where kvchat is slower than a peer or misses a target stands firs
 
 import sys
 import textwrap
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     paths = sorted(options.folder.glob("*.json"))
     if not paths:
         raise InvalidArgument(f"{options.folder} has no results; run kvchat bench all first.")
-    documents = {path.stem: as_result(path.stem, read_document(path)) for path in paths}
+    documents = {path.stem: _result(path) for path in paths}
     stem = "benchmarks" if options.out is None else options.out.stem
     plots = dict(_plots(documents, stem))
     page = "\n".join(page_lines(documents, plots)) + "\n"
@@ -52,6 +53,19 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         raise InvalidArgument(f"{options.out} cannot be written: {error.strerror}.") from error
     return 0
+
+
+def _result(path: Path) -> Document:
+    """Return what a file holds, if a page can be made of it; raises InvalidArgument."""
+    found = read_document(path)
+    try:
+        document = as_result(path.stem, found)
+        deque(page_lines({path.stem: document}, {}), maxlen=0)
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise InvalidArgument(
+            f"{path} holds no result that this version of kvchat can read; measure it again."
+        ) from error
+    return document
 
 
 def page_lines(documents: Mapping[str, Document], plots: Mapping[str, str]) -> Iterator[str]:

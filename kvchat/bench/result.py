@@ -84,9 +84,9 @@ class Result:
         if not options.json:
             print("\n".join(self.lines()))
         text = json.dumps(self.document(), ensure_ascii=False)
+        print(text, flush=True)  # first: a file that cannot be written must not cost the figures
         if options.out is not None:
             write_document(options.out, text)
-        print(text)
         return 0
 
 
@@ -112,10 +112,10 @@ def read_document(path: Path) -> dict[str, object]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidArgument(
             f"{path} holds no result of a benchmark; measure it again."
         ) from error
-    if not isinstance(found, dict) or "machine" not in found:
+    if not isinstance(found, dict) or not isinstance(found.get("machine"), dict):
         raise InvalidArgument(f"{path} holds no result of a benchmark; measure it again.")
     return found

@@ -24,6 +24,7 @@ from kvchat.bench.ui_lines import LineCosts, line_costs
 from kvchat.bench.ui_start import Start, measure_start
 from kvchat.bench.ui_streams import StreamRun, open_runtime, with_screen, without_screen
 from kvchat.cli_options import Parser
+from kvchat.errors import InvalidArgument
 
 KEYS_PER_RUN = 40
 VIEWS_PER_SECOND = 5
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the JSON object alone")
     options = parser.parse_args(arguments)
+    if min(options.rounds, options.starts) < 0 or options.tokens < 1:
+        raise InvalidArgument("--tokens must be at least 1, --rounds and --starts 0.")
     if options.switch_interval:
         sys.setswitchinterval(options.switch_interval)
     say = (lambda _line: None) if options.json else print

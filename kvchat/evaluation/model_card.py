@@ -15,6 +15,18 @@ def write_into_card(path: Path, lines: Iterable[str]) -> None:
 
     Raises InvalidArgument when the file cannot be read or written, or has not each marker once.
     """
+    before, after = check_card(path)
+    mode = path.stat().st_mode
+    text = before + "\n".join([BEGIN, "", *lines, "", END]) + after
+    try:
+        write_durably(path, text.encode())
+        path.chmod(mode)  # a card is for everybody, unlike files of chats
+    except OSError as error:
+        raise InvalidArgument(f"{path} cannot be written: {_reason(error)}.") from error
+
+
+def check_card(path: Path) -> tuple[str, str]:
+    """Return what stands before and behind the markers of a card; raises InvalidArgument."""
     try:
         card = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -23,13 +35,7 @@ def write_into_card(path: Path, lines: Iterable[str]) -> None:
     _, ends, after = rest.partition(END)
     if not begins or not ends or BEGIN in rest or END in after:
         raise InvalidArgument(f"{path} needs a line '{BEGIN}' and, below it, a line '{END}'.")
-    mode = path.stat().st_mode
-    text = before + "\n".join([BEGIN, "", *lines, "", END]) + after
-    try:
-        write_durably(path, text.encode())
-        path.chmod(mode)  # a card is for everybody, unlike files of chats
-    except OSError as error:
-        raise InvalidArgument(f"{path} cannot be written: {_reason(error)}.") from error
+    return before, after
 
 
 def _reason(error: Exception) -> str:

@@ -93,10 +93,55 @@ def test_a_part_that_is_killed_is_told_as_such(
     assert not (tmp_path / "x.json").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--only", "nothing"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rounds", "0"], ["--only", "nothing"], ["--shape", "nothing"], ["--large", "nothing"]],
+)
 def test_what_cannot_be_run_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         main(arguments)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(everything, "run_part", None)
+    with pytest.raises(InvalidArgument, match="file cannot be written"):
+        main(["--out", str(tmp_path / "file")])
+
+
+def test_a_file_that_was_cut_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(part: Part, path: Path, _models: Path, *, is_quiet: bool) -> dict[str, object]:
+        assert (part, path.name, is_quiet) == (QUICK, "overhead.json", True)
+        return {"machine": MACHINE}
+
+    monkeypatch.setattr(everything, "parts", lambda **_: [QUICK])
+    monkeypatch.setattr(everything, "run_part", measure)
+    (tmp_path / "overhead.json").write_text('{"machine": {"proc')
+    assert main(["--out", str(tmp_path), "--json"]) == 0
+    written = capsys.readouterr()
+    assert json.loads(written.out)["parts"] == {"overhead": {"machine": MACHINE}}
+    assert "overhead.json is damaged" in written.err
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"figures": [{}], "tables": []},
+        {"figures": [1], "tables": []},
+        {"figures": [], "tables": [{"title": "x"}]},
+        {"figures": {"echo": {}}},
+        {"restored_seconds": []},
+        {"median_seconds": {"listed": "soon"}},
+    ],
+)
+def test_a_file_of_another_version_is_named(tmp_path: Path, document: dict[str, object]) -> None:
+    save(tmp_path, "race", **document)
+    with pytest.raises(InvalidArgument, match=r"race\.json holds no result"):
+        report.main([str(tmp_path)])
 
 
 def save(folder: Path, name: str, **document: object) -> None:

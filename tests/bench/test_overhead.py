@@ -37,7 +37,9 @@ def test_rows_that_are_sampled_otherwise_together_are_no_result(
         main(["--shape", "tiny", "--kernel", "torch", "--rounds", "1", "--tokens", "512"])
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--tokens", "4"], ["--shape", "9b"]])
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "0"], ["--tokens", "4"], ["--shape", "9b"], ["--weights", "q"]]
+)
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         main(arguments)

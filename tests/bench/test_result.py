@@ -52,7 +52,9 @@ def test_the_last_line_is_the_object_that_is_written_as_well(
     assert json.loads(line)["bench"] == "trial" and json.loads(line)["machine"]["processor"]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"a": 1}'])
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '{"a": 1}', '{"machine": null}', "[" * 100_000]
+)
 def test_a_file_that_no_benchmark_wrote_is_refused(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "found.json"
     if text is not None:
@@ -61,9 +63,12 @@ def test_a_file_that_no_benchmark_wrote_is_refused(tmp_path: Path, text: str | N
         read_document(path)
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_costs_one_sentence_and_no_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidArgument, match="cannot be written"):
         Result("trial", "a trial").tell(
             argparse.Namespace(json=True, out=tmp_path / "file" / "below.json")
         )
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bench"] == "trial"

@@ -13,6 +13,7 @@ from kvchat.bench.ui import Figure, percentile, start_figures, stream_figures
 from kvchat.bench.ui_lines import LineCosts
 from kvchat.bench.ui_start import Start, measure_start
 from kvchat.bench.ui_streams import StreamRun, open_app, open_runtime, without_screen
+from kvchat.errors import InvalidArgument
 from kvchat.runtime import ChatRuntime
 
 
@@ -119,3 +120,9 @@ def test_a_start_in_a_terminal_is_timed_until_the_model_is_there(tmp_path: Path)
     start = measure_start(["--data-dir", str(tmp_path)])
     assert 0 < start.first_frame_seconds < start.ready_seconds
     assert len(start.echo_seconds) > 5
+
+
+@pytest.mark.parametrize("words", [["--rounds", "-1"], ["--starts", "-1"], ["--tokens", "0"]])
+def test_what_cannot_be_measured_is_refused(words: list[str]) -> None:
+    with pytest.raises(InvalidArgument, match="must be at least"):
+        ui.main(words)
