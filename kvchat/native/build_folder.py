@@ -65,6 +65,8 @@ class BuildFolder:
         try:
             toolchain.compile(temporary)
             temporary.chmod(0o700)
+            with temporary.open("rb") as library:  # one that is cut kills whoever maps it
+                os.fsync(library.fileno())
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -44,7 +44,9 @@ class Kernels:
             self.is_wide = bool(is_wide())
             """Whether it was compiled for registers of sixteen floats."""
         except (OSError, AttributeError) as error:
-            raise BuildFailed(f"The native kernels cannot be loaded: {error}.") from error
+            raise BuildFailed(
+                f"The native kernels cannot be loaded: {error}; delete {path}."
+            ) from error
         if self.square_numbers(40) != [each * each for each in range(40)]:
             raise BuildFailed("The native kernels were compiled, but compute nonsense.")
 

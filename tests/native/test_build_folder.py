@@ -50,6 +50,27 @@ def test_a_library_is_compiled_once_and_found_again(tmp_path: Path, quick_compil
     assert quick_compiler.read_text().count("compiled") == 1
 
 
+def test_a_library_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, object]] = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        done.append(("sync", os.fstat(descriptor).st_ino))
+        sync(descriptor)
+
+    def note_replace(source: Path, target: Path) -> None:
+        done.append(("name", source.stat().st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    library = BuildFolder(tmp_path / "kernels").provide(lambda _: None)
+    number = library.stat().st_ino
+    assert done.index(("sync", number)) < done.index(("name", number))
+
+
 def test_two_processes_compile_a_library_once(tmp_path: Path, quick_compiler: Path) -> None:
     words = [sys.executable, "-c", PROVIDE, str(tmp_path / "kernels")]
     started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -121,6 +121,7 @@ def test_a_damaged_library_is_one_line_of_the_log_and_torch(
     tmp_path.chmod(0o700)
     assert choose_kernels("auto", print, BuildFolder(tmp_path)) is None
     assert len(caplog.records) == 1 and "cannot be loaded" in caplog.text
+    assert "; delete " in caplog.text  # what is to be done next
 
 
 def test_a_kernel_of_another_name_is_refused(tmp_path: Path) -> None:
