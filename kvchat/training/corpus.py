@@ -257,15 +257,15 @@ def cached_documents(
 ) -> Documents | None:
     """Return a part's documents, from `cache_dir` if they were encoded before.
 
-    None without a file, or where it holds no record.
-
-    The cache is named after part and split only: delete the folder with the tokenizer.
+    None without a file, or where it holds no record. Raises InvalidArgument where the cache is that
+    of another file: its name and size are kept with it.
     """
     source = corpus_file(corpus_dir, part, split)
     if source is None:
         return None
     tensors_path = cache_dir / f"{part}.{split}.safetensors"
     names_path = tensors_path.with_suffix(".json")
+    origin = [source.name, source.stat().st_size]
     if not names_path.is_file():
         documents = encode_records(read_records(source), load_tokenizer(tokenizer_path))
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -276,9 +276,14 @@ def cached_documents(
             "source_index": documents.source_index,
         }
         save_file(tensors, str(tensors_path))
-        names_path.write_text(json.dumps([documents.sources, documents.num_bytes]))
+        names_path.write_text(json.dumps([documents.sources, documents.num_bytes, origin]))
     arrays = load_file(str(tensors_path))
-    sources, num_bytes = json.loads(names_path.read_text())
+    sources, num_bytes, *origins = json.loads(names_path.read_text())
+    if origins not in ([], [origin]):  # none in caches made before it was kept
+        raise InvalidArgument(
+            f"{cache_dir} was made from another {source.name}; name another --work, or delete it"
+            " together with the tokenizer and the checkpoint beside it."
+        )
     if not sources:
         return None
     return Documents(

@@ -87,6 +87,20 @@ def test_only_what_the_assistant_writes_and_its_end_is_an_answer(tokenizer_path:
     assert answer == [*good_day, END]
 
 
+def test_a_cache_of_another_corpus_is_refused(tiny_run: tuple[Path, Path], tmp_path: Path) -> None:
+    corpus, work = tmp_path / "corpus", tmp_path / "tokens"
+    corpus.mkdir()
+    file = corpus / "sft_chat.train.jsonl"
+    line = '{"source": "a", "messages": [{"role": "user", "content": "Hi"}]}\n'
+    file.write_text(line, encoding="utf-8")
+    tokenizer = tiny_run[1] / "tokenizer.model"
+    assert cached_documents(corpus, ANSWERS, "train", tokenizer, work) is not None
+    assert cached_documents(corpus, ANSWERS, "train", tokenizer, work) is not None
+    file.write_text(2 * line, encoding="utf-8")
+    with pytest.raises(InvalidArgument, match=r"another sft_chat\.train\.jsonl"):
+        cached_documents(corpus, ANSWERS, "train", tokenizer, work)
+
+
 def test_cached_documents_equal_encoded_ones(
     tiny_run: tuple[Path, Path], tokenizer_path: Path, parts: dict[str, Documents], tmp_path: Path
 ) -> None:
