@@ -70,8 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--weights", default="auto", help="precision, as in kvchat --weights")
     options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        raise InvalidArgument(f"--rounds is {options.rounds}, but it must be at least 1.")
+    if min(options.rounds, options.tokens) < 1:
+        raise InvalidArgument("--rounds and --tokens must be at least 1.")
     with tempfile.TemporaryDirectory(prefix="kvchat-bench-") as directory:
         if options.shape != BUNDLED:
             options.model = _random_model(Path(directory) / options.shape, options)
