@@ -18,7 +18,7 @@ import torch
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.training.config import SMOKE, Budget, TrainingConfig
 from kvchat.training.export import export_model, make_folder
-from kvchat.training.trainer import CHECKPOINT, Trainer
+from kvchat.training.trainer import CHECKPOINT, EXTENSION_PEAK, Trainer
 
 MIN_VOCABULARY, MAX_VOCABULARY = 400, 65_536
 """Single bytes, control pieces and ASCII must find room, and ids take two bytes."""
@@ -66,6 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _part(text: str) -> float:
+    part = float(text)
+    if not 0 < part <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a part of one, such as 0.1")
+    return part
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kvchat.train", description="Train the model.")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of .jsonl(.zst) files")
@@ -93,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         "--extend",
         action="store_true",
         help="go on from the finished run in --work, over answers alone",
+    )
+    parser.add_argument(
+        "--peak",
+        type=_part,
+        default=EXTENSION_PEAK,
+        metavar="X",
+        help="--extend goes down from this part of the peak learning rate",
     )
     shape = TrainingConfig()
     for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads"):
@@ -149,6 +163,7 @@ def _train(options: argparse.Namespace) -> int:
         options.work,
         workers=options.workers,
         pause_file=options.pause_file,
+        extension_peak=options.peak,
     )
     resumed = trainer.extend() if options.extend else trainer.resume()
     trainer.log(f"{'resumed' if resumed else 'new'} run: {config}")

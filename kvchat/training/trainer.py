@@ -81,10 +81,12 @@ class Trainer:
         *,
         workers: int = 2,
         pause_file: Path | None = None,
+        extension_peak: float = EXTENSION_PEAK,
     ) -> None:
         make_folder(work)
         self.config, self.work, self.workers = config, work, workers
         self.pause_file = pause_file
+        self.extension_peak = extension_peak
         self.tokenizer_path = work / "tokenizer.model"
         if not self.tokenizer_path.is_file():
             train_tokenizer(corpus, self.tokenizer_path, config.vocab_size, max_records=40_000)
@@ -182,7 +184,7 @@ class Trainer:
         """
         share, split = self.progress.share, self.config.stage_one_share
         if self.progress.run > 0:
-            return EXTENSION_PEAK * min(
+            return self.extension_peak * min(
                 max(share, 1e-3) / WARMUP, FLOOR + (1 - FLOOR) * (1 - share) / (1 - WARMUP)
             )
         if share < WARMUP:

@@ -236,20 +236,16 @@ def test_a_finished_run_is_extended_over_answers_and_an_unfinished_extension_goe
     wider.close()
 
 
+@pytest.mark.parametrize("peak", [training.EXTENSION_PEAK, 0.1])
 def test_an_extension_warms_up_to_less_than_the_peak_and_ends_at_the_floor(
-    tiny_run: tuple[Path, Path], tmp_path: Path
+    tiny_run: tuple[Path, Path], tmp_path: Path, peak: float
 ) -> None:
     trainer = make_trainer(tiny_run, tmp_path)
-    trainer.progress.run = 1
+    trainer.progress.run, trainer.extension_peak = 1, peak
     factors = []
     for share in (0.0, 0.01, training.WARMUP, 0.5, 1.0):
         trainer.progress.share = share
         factors.append(trainer.learning_rate_factor())
     trainer.close()
-    assert factors[0] < factors[1] < factors[2] == pytest.approx(training.EXTENSION_PEAK)
-    assert (
-        factors[2]
-        > factors[3]
-        > factors[4]
-        == pytest.approx(training.EXTENSION_PEAK * training.FLOOR)
-    )
+    assert factors[0] < factors[1] < factors[2] == pytest.approx(peak)
+    assert factors[2] > factors[3] > factors[4] == pytest.approx(peak * training.FLOOR)
