@@ -88,9 +88,9 @@ def _folder_files(
         },
         "generation_config.json": {
             "do_sample": True,
-            "temperature": 0.3,
+            "temperature": 0.2,
             "top_p": 0.9,
-            "repetition_penalty": 1.1,
+            "repetition_penalty": 1.15,
             **ids,
         },
         "tokenizer_config.json": {
