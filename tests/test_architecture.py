@@ -104,7 +104,7 @@ DOORS: dict[str, str] = {
     " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py training/trainer.py"
-    " training/corpus.py training/export.py",
+    " training/corpus.py training/export.py training/mean.py",
     "platformdirs": "paths.py",
     "huggingface_hub": "hub_client.py",
     "transformers": "integrations/* bench/transformers_peer.py",
@@ -128,7 +128,7 @@ DOORS: dict[str, str] = {
 IMPORT_TORCH = (
     "device.py doctor.py doctor_program.py doctor_twin.py hash_model.py simulate/*"
     " evaluate.py evaluation/text_reading.py evaluation/held_out.py bench/*"
-    " train.py training/trainer.py training/export.py"
+    " train.py training/trainer.py training/export.py training/mean.py"
     " kv/storage.py kv/kv_run.py kv/quantization.py kv/rotary.py kv/attention_metadata.py"
     " kv/partial_attention.py kv/paged_attention.py kv/kernel_attention.py"
     " kv/table_attention.py"
