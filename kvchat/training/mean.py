@@ -1,6 +1,6 @@
 """`python -m kvchat.training.mean A B --out C`: the mean of model folders, tensor by tensor.
 
-Runs that begin with the same weights and end near each other have a mean that is mostly better than
+Runs that begin with the same weights and end near each other may have a mean that is better than
 each (Wortsman et al. 2022, "Model soups"). All other files are those of the last folder.
 """
 
