@@ -1,23 +1,29 @@
 """BuildFolder: compiled kernels in the cache folder, one file per source, processor and compiler.
 
 A library appears whole under its name or not at all, and two processes that want the same one
-compile it once. The folder may be deleted at any time.
+compile it once. Its name ends in a digest of its bytes, so it and the proof of it are one step on
+the disk; a file that does not fit its name is never mapped, since one that was cut ends the process
+which reads it. The folder may be deleted at any time.
 """
 
 import errno
 import fcntl
+import hashlib
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kvchat.durable_files import private_dir, temporary_name
+from kvchat.durable_files import adopt_durably, private_dir, temporary_name
 from kvchat.errors import NotSaving
 from kvchat.native.toolchain import BuildFailed, Toolchain, source_key
 
 MAX_BUILDS = 4
 """Older ones, of versions and compilers that are gone, are deleted when a new one is made."""
+
+log = logging.getLogger(__name__)
 
 
 class BuildFolder:
@@ -27,12 +33,18 @@ class BuildFolder:
         self.path = path
 
     def find(self) -> Path | None:
-        """Return the newest library of these sources for this processor, by any compiler."""
-        found = [each for each in self._builds() if each.name.startswith(f"{source_key()}-")]
-        return found[0] if found else None
+        """Return the newest library of these sources for this processor, by any compiler.
+
+        One that is not as it was compiled is passed over, with a line in the log.
+        """
+        for path in self._builds(f"{source_key()}-"):
+            if _is_sound(path):
+                return path
+            log.warning("%s is damaged, so these native kernels are not used.", path)
+        return None
 
     def provide(self, tell: Callable[[str], None]) -> Path:
-        """Return the library of these sources, compiled now if it is not there yet.
+        """Return the library of these sources, compiled now if it is not there or is damaged.
 
         Where no compiler is left, any compiler's library will do. `tell` gets a sentence before
         something takes long. Raises BuildFailed.
@@ -44,34 +56,46 @@ class BuildFolder:
             if found is None:
                 raise
             return found
-        target = self.path / f"{source_key()}-{toolchain.key}.so"
-        if _is_ours(target):
-            return target
+        name = f"{source_key()}-{toolchain.key}"
+        found = self._sound(name)
+        if found is not None:
+            return found
         try:
             private_dir(self.path)
             with self._lock(tell):
-                if not _is_ours(target):
+                found = self._sound(name)
+                if found is None:
+                    self._remove_damaged(name)
                     tell("Compiling the native kernels, once; this takes about ten seconds.")
-                    self._compile(toolchain, target)
+                    found = self._compile(toolchain, name)
         except (NotSaving, OSError) as error:
             reason = error.sentence if isinstance(error, NotSaving) else f"{error}."
             raise BuildFailed(f"The native kernels cannot be stored: {reason}") from error
-        return target
+        return found
 
-    def _compile(self, toolchain: Toolchain, target: Path) -> None:
+    def _sound(self, name: str) -> Path | None:
+        return next(filter(_is_sound, self._builds(name)), None)
+
+    def _remove_damaged(self, name: str) -> None:
+        """Delete every build of a name; call it with the lock held, where none of them is sound."""
+        for path in self._builds(name):
+            log.warning("%s is damaged, so the native kernels are compiled again.", path)
+            path.unlink(missing_ok=True)
+
+    def _compile(self, toolchain: Toolchain, name: str) -> Path:
         for stump in self.path.glob(".*.tmp"):  # of a build that was killed; we hold the lock
             stump.unlink(missing_ok=True)
-        temporary = temporary_name(target)
+        temporary = temporary_name(self.path / name)
         try:
             toolchain.compile(temporary)
             temporary.chmod(0o700)
-            with temporary.open("rb") as library:  # one that is cut kills whoever maps it
-                os.fsync(library.fileno())
-            os.replace(temporary, target)
+            target = self.path / f"{name}-{_digest(temporary)}.so"
+            adopt_durably(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
         for old in self._builds()[MAX_BUILDS:]:
             old.unlink(missing_ok=True)
+        return target
 
     @contextmanager
     def _lock(self, tell: Callable[[str], None]) -> Iterator[None]:
@@ -90,13 +114,27 @@ class BuildFolder:
         finally:
             os.close(descriptor)
 
-    def _builds(self) -> list[Path]:
-        """Return what was compiled, the newest first."""
+    def _builds(self, beginning: str = "") -> list[Path]:
+        """Return what was compiled under such names, sound or not, the newest first."""
         times = {}
-        for path in self.path.glob("*.so"):
+        for path in self.path.glob(f"{beginning}*.so"):
             if _is_ours(path):
                 times[path] = path.stat().st_mtime_ns
         return sorted(times, key=lambda path: times[path], reverse=True)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a library is, byte for byte, what was compiled."""
+    try:
+        return path.stem.rpartition("-")[2] == _digest(path)
+    except OSError:  # a disk that does not give it back, or somebody who deleted it just now
+        return False
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a file's bytes, a megabyte of which take a millisecond."""
+    with path.open("rb") as library:
+        return hashlib.file_digest(library, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _is_ours(path: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,29 +55,95 @@ def test_a_library_is_on_disk_before_it_has_its_name(
     tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[str, object]] = []
-    sync, replace = os.fsync, os.replace
+    sync, rename = os.fsync, os.rename
 
     def note_sync(descriptor: int) -> None:
         done.append(("sync", os.fstat(descriptor).st_ino))
         sync(descriptor)
 
-    def note_replace(source: Path, target: Path) -> None:
+    def note_rename(source: Path, target: Path) -> None:
         done.append(("name", source.stat().st_ino))
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr(os, "fsync", note_sync)
-    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(os, "rename", note_rename)
     library = BuildFolder(tmp_path / "kernels").provide(lambda _: None)
-    number = library.stat().st_ino
-    assert done.index(("sync", number)) < done.index(("name", number))
+    number, folder = library.stat().st_ino, library.parent.stat().st_ino
+    assert done[-3:] == [("sync", number), ("name", number), ("sync", folder)]
 
 
-def test_two_processes_compile_a_library_once(tmp_path: Path, quick_compiler: Path) -> None:
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _cut_to_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _zeroed(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+
+
+def _without_digest(path: Path) -> None:
+    path.rename(path.with_name(path.name.rpartition("-")[0] + ".so"))
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut_short, _cut_to_nothing, _zeroed, _flipped, _without_digest]
+)
+def test_a_damaged_library_is_compiled_again_with_one_line_in_the_log(
+    tmp_path: Path,
+    quick_compiler: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    folder, told = BuildFolder(tmp_path / "kernels"), list[str]()
+    made = folder.provide(told.append)
+    sound = made.read_bytes()
+    damage(made)
+    assert folder.find() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    caplog.clear()
+    again = folder.provide(told.append)
+    assert again.read_bytes() == sound and folder.find() == again
+    assert len(told) == 2 and quick_compiler.read_text().count("compiled") == 2
+    assert len(caplog.records) == 1 and "compiled again" in caplog.text
+    assert [path.name for path in (tmp_path / "kernels").glob("*.so")] == [again.name]
+
+
+def test_an_older_sound_library_is_taken_where_the_newest_is_damaged(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    older = folder.provide(lambda _: None)
+    monkeypatch.setenv("CXX", f"{os.environ['CXX']} -O1")
+    newer = folder.provide(lambda _: None)
+    os.utime(older, (1, 1))
+    assert newer != older and folder.find() == newer
+    _zeroed(newer)
+    assert folder.find() == older
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert folder.provide(lambda _: None) == older
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_processes_compile_a_missing_or_damaged_library_once(
+    tmp_path: Path, quick_compiler: Path, is_damaged: bool
+) -> None:
+    folder = BuildFolder(tmp_path / "kernels")
+    if is_damaged:
+        _cut_short(folder.provide(lambda _: None))
     words = [sys.executable, "-c", PROVIDE, str(tmp_path / "kernels")]
     started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate(timeout=60)[0].split()[-1] for process in started]
-    assert len(set(said)) == 1 and Path(said[0]).is_file()
-    assert quick_compiler.read_text().count("compiled") == 1
+    assert len(set(said)) == 1 and Path(said[0]) == folder.find()
+    assert quick_compiler.read_text().count("compiled") == 1 + is_damaged
 
 
 def test_another_version_of_the_sources_is_another_library(

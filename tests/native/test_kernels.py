@@ -116,10 +116,28 @@ def test_a_damaged_library_is_one_line_of_the_log_and_torch(
     tmp_path: Path, kernel_library: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged = tmp_path / kernel_library.name
-    damaged.write_bytes(kernel_library.read_bytes()[:500])
+    content = bytearray(kernel_library.read_bytes())
+    content[4096:8192] = bytes(4096)  # a block of the disk: what loads this has a segfault
+    damaged.write_bytes(content)
     damaged.chmod(0o700)
     tmp_path.chmod(0o700)
     assert choose_kernels("auto", print, BuildFolder(tmp_path)) is None
+    assert len(caplog.records) == 1 and "is damaged" in caplog.text
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line_of_the_log_and_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiler = tmp_path / "wrong++"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\n'
+        'while [ $# -gt 1 ]; do shift; done\necho "for another system" > "$1"\n'
+    )
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    folder = BuildFolder(tmp_path / "kernels")
+    folder.provide(lambda _: None)
+    assert choose_kernels("auto", print, folder) is None
     assert len(caplog.records) == 1 and "cannot be loaded" in caplog.text
     assert "; delete " in caplog.text  # what is to be done next
 
