@@ -529,7 +529,10 @@ void finish_piece(const Call& call, const Piece& piece, int64_t kv_head) {
 }
 
 void attend(const Call& call, const Piece& piece, int64_t kv_head) {
-    static thread_local Scratch scratch;
+    // Not an object of the thread itself: its address is a constant to compilers, which they look up
+    // again in each loop that reads it, with all vector registers saved around the call.
+    static thread_local const std::unique_ptr<Scratch> own = std::make_unique<Scratch>();
+    Scratch& scratch = *own;
     switch (call.layer.kv_type) {
         case kBFloat16: attend_piece<BFloat16>(call, piece, kv_head, scratch); break;
         case kFloat16: attend_piece<Float16>(call, piece, kv_head, scratch); break;
