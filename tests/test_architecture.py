@@ -101,6 +101,7 @@ DOORS: dict[str, str] = {
     "tokenizers": "text/json_model.py text/sandbox_child.py",
     "jinja2": "text/sandbox_child.py",
     "subprocess": "native/toolchain.py bench/start.py bench/everything.py bench/busy_core.py"
+    " bench/ending.py"
     " text/sandbox.py",
     "multiprocessing": "doctor.py simulate/*",
     "safetensors": "kv/segments.py model/checkpoint.py training/trainer.py"

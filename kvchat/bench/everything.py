@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvchat.bench.ending import ended
 from kvchat.bench.lineup import FILE_TYPES
 from kvchat.bench.programs import PROGRAMS
 from kvchat.bench.random_model import SHAPES
@@ -171,6 +172,7 @@ def run_part(part: Part, path: Path, models: Path, *, is_quiet: bool = True) -> 
             errors="replace",
             env={**os.environ, "PYTHONSAFEPATH": "1"},
         ) as running,
+        ended(running),
     ):
         assert running.stderr is not None
         for line in running.stderr:

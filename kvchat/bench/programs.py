@@ -35,7 +35,10 @@ PROGRAMS: dict[str, Program] = {
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the benchmark that is named first, with the arguments behind it."""
+    """Run the benchmark that is named first, with the arguments behind it.
+
+    Returns its exit status, or 128 and the number of the signal that ended it.
+    """
     if words and words[0] in ("-h", "--help"):
         print("usage: kvchat bench NAME [-h] [option ...]\n")
         for name, program in PROGRAMS.items():
@@ -44,6 +47,12 @@ def main(words: Sequence[str]) -> int:
     if not words or words[0] not in PROGRAMS:
         *others, last = PROGRAMS
         raise InvalidArgument(f"Say what to measure: kvchat bench {', '.join(others)} or {last}.")
+    from kvchat.bench.ending import EndedBySignal, ending_signals  # not for a list of names
+
     module = import_module(f"kvchat.bench.{PROGRAMS[words[0]].module}")
-    status: int = module.main(words[1:])
+    try:
+        with ending_signals():
+            status: int = module.main(words[1:])
+    except EndedBySignal as end:
+        return end.code
     return status
