@@ -44,7 +44,7 @@ class NativeDecoder:
         self._model, self._cache = model, cache
         self._description = DecoderDescription(model, cache)
         self._program = DecoderProgram(
-            kernels, self._description.decoder, (model, self._description)
+            kernels, self._description.decoder, (model, cache, self._description)
         )
         self._kinds = self._description.kinds
         self._step_kinds = (StepKind * len(self._kinds))()

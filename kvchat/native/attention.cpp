@@ -61,9 +61,10 @@ int64_t padded(int64_t dim) { return (dim + kLanes - 1) / kLanes * kLanes; }
 // A partial result of one member and head: largest score, sum of weights, then weighted values.
 constexpr int64_t kPartHeader = kLanes;
 
+// Trivial to copy, for threads that come late.
 struct Call {
     const Plan& plan;
-    const Layer& layer;
+    const Layer layer;
     float* parts;
     std::atomic<int32_t>* num_left;  // of each token and head, pieces that are not done
     int64_t key_padded, value_padded, part_size;
@@ -71,6 +72,18 @@ struct Call {
     int64_t num_heads() const { return layer.num_kv_heads * layer.group; }
     float* part(int64_t place, int64_t head) const {
         return parts + (place * num_heads() + head) * part_size;
+    }
+};
+
+// Where the partial results of a piece and key head go: those of a member side by side.
+struct Found {
+    float* first;
+    int64_t member_stride;
+
+    // In their places among all partial results.
+    static Found kept(const Call& call, const Piece& piece, int64_t kv_head) {
+        return {call.part(piece.first_member, kv_head * call.layer.group),
+                call.num_heads() * call.part_size};
     }
 };
 
@@ -388,7 +401,8 @@ void load_scales(const float* from, const Layer& layer, const Piece& piece, cons
 }
 
 template <typename T>
-void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, Scratch& scratch) {
+void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, const Found& found,
+                  Scratch& scratch) {
     const Layer& layer = call.layer;
     const Plan& plan = call.plan;
     const int64_t group = layer.group, size = call.key_padded;
@@ -450,8 +464,8 @@ void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, Scratch
             const int first = plan.first_seen[member], behind = plan.behind_seen[member];
             for (int64_t i = 0; i < together; ++i) {
                 const int64_t query = first_query + q + i;
-                float* const part = call.part(piece.first_member + query / group,
-                                              kv_head * group + query % group);
+                float* const part = found.first + query / group * found.member_stride +
+                                    query % group * call.part_size;
                 softmax(scores + (q + i) * kCell, first, behind, layer, scratch, part);
                 out[i] = part + kPartHeader;
             }
@@ -528,23 +542,111 @@ void finish_piece(const Call& call, const Piece& piece, int64_t kv_head) {
     }
 }
 
-void attend(const Call& call, const Piece& piece, int64_t kv_head) {
+void attend(const Call& call, const Piece& piece, int64_t kv_head, const Found& found) {
     // Not an object of the thread itself: its address is a constant to compilers, which they look up
     // again in each loop that reads it, with all vector registers saved around the call.
     static thread_local const std::unique_ptr<Scratch> own = std::make_unique<Scratch>();
     Scratch& scratch = *own;
     switch (call.layer.kv_type) {
-        case kBFloat16: attend_piece<BFloat16>(call, piece, kv_head, scratch); break;
-        case kFloat16: attend_piece<Float16>(call, piece, kv_head, scratch); break;
-        case kInt8: attend_piece<int8_t>(call, piece, kv_head, scratch); break;
-        default: attend_piece<float>(call, piece, kv_head, scratch);
+        case kBFloat16: attend_piece<BFloat16>(call, piece, kv_head, found, scratch); break;
+        case kFloat16: attend_piece<Float16>(call, piece, kv_head, found, scratch); break;
+        case kInt8: attend_piece<int8_t>(call, piece, kv_head, found, scratch); break;
+        default: attend_piece<float>(call, piece, kv_head, found, scratch);
     }
-    finish_piece(call, piece, kv_head);
 }
+
+// -- a layer -----------------------------------------------------------------------------------
+
+// The pieces of a layer for every key head, some of them a chunk: one head after the other, so that
+// neighbors in memory are read one after the other.
+class Job {
+  public:
+    explicit Job(const Call& call) : call_(call) {
+        total_ = num_pieces() * call_.layer.num_kv_heads;
+        at_once_ = std::max(std::clamp<int64_t>(total_ / (num_threads() * 8), 1, 8),
+                            total_ / kMaxChunks + 1);
+        for (const Piece& piece : call_.plan.pieces) {
+            num_products_ += piece.num_keys * piece.num_members;
+            most_members_ = std::max(most_members_, piece.num_members);
+        }
+        num_products_ *= call_.num_heads() * (call_.layer.key_dim + call_.layer.value_dim);
+    }
+
+    void run(const Sharing& sharing) const {
+        const int64_t num_tokens = static_cast<int64_t>(call_.plan.tokens.size());
+        if (num_threads() == 1 || num_products_ < sharing.worth) {
+            for (int64_t index = 0; index < num_chunks(); ++index) compute(index);
+        } else if (num_tokens <= sharing.most_drafted && num_chunks() <= DraftJob::kMaxChunks) {
+            run_as_drafts();
+        } else {
+            parallel_for(num_chunks(), [&](int64_t index) { compute(index); });
+        }
+    }
+
+  private:
+    int64_t num_pieces() const { return static_cast<int64_t>(call_.plan.pieces.size()); }
+    int64_t num_chunks() const { return (total_ + at_once_ - 1) / at_once_; }
+
+    // Calls the body with the pieces of a chunk, their heads, and where each is in the chunk.
+    template <typename Body>
+    void for_pieces(int64_t index, Body&& body) const {
+        const int64_t first = index * at_once_, behind = std::min(total_, first + at_once_);
+        for (int64_t i = first; i < behind; ++i) {
+            body(call_.plan.pieces[static_cast<size_t>(i % num_pieces())], i / num_pieces(),
+                 i - first);
+        }
+    }
+
+    void compute(int64_t index) const {
+        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t) {
+            attend(call_, piece, kv_head, Found::kept(call_, piece, kv_head));
+            finish_piece(call_, piece, kv_head);
+        });
+    }
+
+    int64_t member_size() const { return call_.layer.group * call_.part_size; }
+
+    Found drafted(float* draft, int64_t place) const {
+        return {draft + place * most_members_ * member_size(), member_size()};
+    }
+
+    void draft(int64_t index, float* draft) const {
+        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t place) {
+            attend(call_, piece, kv_head, drafted(draft, place));
+        });
+    }
+
+    void keep(int64_t index, const float* draft) const {
+        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t place) {
+            const Found from = drafted(const_cast<float*>(draft), place);
+            const Found to = Found::kept(call_, piece, kv_head);
+            for (int64_t i = 0; i < piece.num_members; ++i) {
+                std::memcpy(to.first + i * to.member_stride, from.first + i * from.member_stride,
+                            static_cast<size_t>(member_size()) * sizeof(float));
+            }
+            finish_piece(call_, piece, kv_head);
+        });
+    }
+
+    void run_as_drafts() const {
+        static_assert(std::is_trivially_copyable<Job>::value, "it is copied as bytes");
+        static_assert(sizeof(Job) <= DraftJob::kMaxBytes, "there is room for it");
+        run_drafts({num_chunks(), at_once_ * most_members_ * member_size(), this, sizeof *this,
+                    [](const void* job, int64_t index, float* draft) {
+                        static_cast<const Job*>(job)->draft(index, draft);
+                    },
+                    [](const void* job, int64_t index, const float* draft) {
+                        static_cast<const Job*>(job)->keep(index, draft);
+                    }});
+    }
+
+    Call call_;
+    int64_t total_ = 0, at_once_ = 0, num_products_ = 0, most_members_ = 0;
+};
 
 }  // namespace
 
-void attend_layer(const Plan& plan, const Layer& layer, int64_t worth_sharing) {
+void attend_layer(const Plan& plan, const Layer& layer, const Sharing& sharing) {
     store_tokens(layer);
     static thread_local Buffer parts;
     static thread_local std::vector<std::atomic<int32_t>> counters;
@@ -565,32 +667,9 @@ void attend_layer(const Plan& plan, const Layer& layer, int64_t worth_sharing) {
                 static_cast<int32_t>(count), std::memory_order_relaxed);
         }
     }
-    const Call call{plan,
-                    layer,
-                    parts.get(num_parts * num_heads * part_size),
-                    counters.data(),
-                    padded(layer.key_dim),
-                    value_padded,
-                    part_size};
-    // One head after the other, so that neighbors in memory are read one after the other.
-    const int64_t num_pieces = static_cast<int64_t>(plan.pieces.size());
-    const int64_t total = num_pieces * layer.num_kv_heads;
-    const int64_t at_once = std::max(std::clamp<int64_t>(total / (num_threads() * 8), 1, 8),
-                                     total / kMaxChunks + 1);
-    auto chunk = [&](int64_t index) {
-        const int64_t behind = std::min(total, (index + 1) * at_once);
-        for (int64_t i = index * at_once; i < behind; ++i) {
-            attend(call, plan.pieces[static_cast<size_t>(i % num_pieces)], i / num_pieces);
-        }
-    };
-    int64_t num_keys = 0;
-    for (const Piece& piece : plan.pieces) num_keys += piece.num_keys * piece.num_members;
-    const int64_t num_chunks = (total + at_once - 1) / at_once;
-    if (num_keys * num_heads * (layer.key_dim + layer.value_dim) < worth_sharing) {
-        for (int64_t index = 0; index < num_chunks; ++index) chunk(index);
-    } else {
-        parallel_for(num_chunks, [&](int64_t index) { chunk(index); });
-    }
+    Job(Call{plan, layer, parts.get(num_parts * num_heads * part_size), counters.data(),
+             padded(layer.key_dim), value_padded, part_size})
+        .run(sharing);
 }
 
 }  // namespace kvchat
@@ -605,7 +684,7 @@ KVCHAT_EXPORT int64_t kvchat_is_wide() {
 }
 
 // Stores and attends in one layer; the caller keeps everything alive until this returns.
-KVCHAT_EXPORT void kvchat_attend(const void* plan, const void* layer) {
-    kvchat::attend_layer(*static_cast<const kvchat::Plan*>(plan),
+KVCHAT_EXPORT void kvchat_attend(const void* plans, const void* layer) {
+    kvchat::attend_layer(static_cast<const kvchat::Plans*>(plans)->current(),
                          *static_cast<const kvchat::Layer*>(layer));
 }

@@ -39,9 +39,16 @@ void store_tokens(const Layer& layer);
 
 struct Plan;
 
+// How a layer is shared between threads.
+struct Sharing {
+    // Fewer multiplications are done by the caller alone, sooner than another could be waited for.
+    int64_t worth = 1 << 19;
+    // Up to so many tokens nobody is waited for, if everything the layer names outlives stragglers.
+    int64_t most_drafted = 0;
+};
+
 // Stores the new tokens of a step, if there are any, attends the tokens of a plan and writes their
-// outputs. Touches only slots that the layer and the plan name. Fewer multiplications than
-// `worth_sharing` are done by the caller alone, sooner than another thread could be waited for.
-void attend_layer(const Plan& plan, const Layer& layer, int64_t worth_sharing = 1 << 19);
+// outputs. Touches only slots that the layer and the plan name.
+void attend_layer(const Plan& plan, const Layer& layer, const Sharing& sharing = {});
 
 }  // namespace kvchat

@@ -183,18 +183,30 @@ void Plan::fill(int64_t block_size, int64_t num_rows, const Row* rows,
     planner.finish();
 }
 
+Plans::~Plans() { wait_for_stragglers(); }
+
+Plan& Plans::next() {
+    if (has_stragglers()) {
+        retired_.push_back(std::move(current_));
+        current_ = std::make_unique<Plan>();
+    } else {
+        retired_.clear();
+    }
+    return *current_;
+}
+
 }  // namespace kvchat
 
-KVCHAT_EXPORT void* kvchat_plan_new() { return new kvchat::Plan; }
+KVCHAT_EXPORT void* kvchat_plan_new() { return new kvchat::Plans; }
 
-KVCHAT_EXPORT void kvchat_plan_free(void* plan) { delete static_cast<kvchat::Plan*>(plan); }
+KVCHAT_EXPORT void kvchat_plan_free(void* plans) { delete static_cast<kvchat::Plans*>(plans); }
 
 // Plans a step; `rows` are num_rows times the six numbers of kvchat::Row. Returns how many keys a
 // layer reads per head, those that rows share counted once.
-KVCHAT_EXPORT int64_t kvchat_plan_fill(void* plan, int64_t block_size, int64_t num_rows,
+KVCHAT_EXPORT int64_t kvchat_plan_fill(void* plans, int64_t block_size, int64_t num_rows,
                                        const int64_t* rows, const int32_t* tables,
                                        int64_t tables_size) {
-    auto& filled = *static_cast<kvchat::Plan*>(plan);
+    kvchat::Plan& filled = static_cast<kvchat::Plans*>(plans)->next();
     filled.fill(block_size, num_rows, reinterpret_cast<const kvchat::Row*>(rows), tables,
                 tables_size);
     int64_t num_keys = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace kvchat {
@@ -44,6 +45,20 @@ struct Plan {
 
     void fill(int64_t block_size, int64_t num_rows, const Row* rows, const int32_t* tables,
               int64_t tables_size);
+};
+
+// The plan of the current step, with those of earlier steps that a thread which was held up may
+// still read.
+class Plans {
+  public:
+    ~Plans();
+    const Plan& current() const { return *current_; }
+    // Returns a plan to be filled, which nobody reads; it is the current one then.
+    Plan& next();
+
+  private:
+    std::unique_ptr<Plan> current_ = std::make_unique<Plan>();
+    std::vector<std::unique_ptr<Plan>> retired_;
 };
 
 }  // namespace kvchat

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "attention_plan.h"
 #include "decoder.h"
 #include "decoder_rows.h"
 #include "float_linear.h"
@@ -23,13 +24,12 @@ namespace {
 constexpr int64_t kBlockRows = 256;
 // Fewer numbers than this are done by the calling thread before another could begin.
 constexpr int64_t kWorthSharing = 1 << 17;
-// Attention is not drafted, so a thread that is held up would hold up a whole step: worth it only
-// where it takes long.
-constexpr int64_t kAttentionWorthSharing = 1 << 22;
 // Weights of a chunk: with few rows little, so that nobody waits long for it; else the second cache.
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kFewChunkBytes = 48 << 10;
 constexpr int64_t kManyChunkBytes = 384 << 10;
+// Keys of a step lie in memory: even few of them take longer than to tell another thread.
+constexpr Sharing kAttentionSharing{1 << 14, kFewRows};
 
 // Floats that only grow, beginning at a cache line.
 class Room {
@@ -354,7 +354,7 @@ class Program {
         call.new_value_token_stride = value.stride;
         call.query_head_stride = call.out_head_stride = decoder_.head_dim;
         call.new_key_head_stride = call.new_value_head_stride = decoder_.head_dim;
-        attend_layer(*static_cast<const Plan*>(kind.plan), call, kAttentionWorthSharing);
+        attend_layer(static_cast<const Plans*>(kind.plan)->current(), call, kAttentionSharing);
     }
 
     // What follows attention, for a block of rows.

@@ -22,29 +22,31 @@
 namespace kvchat {
 namespace {
 
-// A job with its count and the next chunk in one word: a successful exchange of it claims a chunk
-// of the very job that was looked at, so a thread that comes late can never touch another one.
+// Chunks that one thread begins with, in one word with their job: a successful exchange of it claims
+// a chunk of the very job that was looked at, so a thread that comes late can never touch another one.
 struct Ticket {
-    uint64_t job, is_draft, count, next;
+    uint64_t job, is_draft, end, next;
     explicit Ticket(uint64_t word)
         : job(word >> 41),
           is_draft(word >> 40 & 1),
-          count(word >> 20 & 0xfffff),
+          end(word >> 20 & 0xfffff),
           next(word & 0xfffff) {}
-    // The ticket of the job that follows this one.
-    Ticket following(int64_t num_chunks, bool of_drafts) const {
-        Ticket ticket(0);
-        ticket.job = (job + 1) & 0x7fffff;
-        ticket.is_draft = of_drafts;
-        ticket.count = static_cast<uint64_t>(num_chunks);
-        return ticket;
-    }
-    uint64_t word() const { return job << 41 | is_draft << 40 | count << 20 | next; }
-    bool has_work() const { return next < count; }
+    Ticket(uint64_t its_job, bool of_drafts, int64_t first, int64_t behind)
+        : job(its_job & 0x7fffff),
+          is_draft(of_drafts),
+          end(static_cast<uint64_t>(behind)),
+          next(static_cast<uint64_t>(first)) {}
+    uint64_t word() const { return job << 41 | is_draft << 40 | end << 20 | next; }
+    bool has_work() const { return next < end; }
+    // The owner goes forward, so that it reads memory in order; thieves come from the other end.
+    Ticket without_first() const { return {job, is_draft != 0, int64_t(next) + 1, int64_t(end)}; }
+    Ticket without_last() const { return {job, is_draft != 0, int64_t(next), int64_t(end) - 1}; }
 };
 
 // Longer than what lies between two jobs of a layer, shorter than what others would notice.
 constexpr auto kSpinTime = std::chrono::microseconds(30);
+// Longer than what lies between two calls of a step.
+constexpr auto kIdleTime = std::chrono::microseconds(200);
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -109,24 +111,24 @@ class Pool {
         publish(job.count, true);
         static thread_local DraftCopy copy;
         copy.fill(job, job.job, number);
-        while (draft_once(copy)) {
+        while (work_once(kCaller, copy)) {
         }
         finish_drafts(copy);
     }
 
-    void wait_for_stragglers() {
-        while (num_inside_.load(std::memory_order_seq_cst) > 0) std::this_thread::yield();
-    }
+    bool has_stragglers() const { return num_inside_.load(std::memory_order_seq_cst) > 0; }
 
     // Runs a job; the caller holds `owner_`.
     void run(int64_t count, ChunkBody body, void* context, int num_workers) {
         start_workers(num_workers);
         body_.store(body, std::memory_order_relaxed);
         context_.store(context, std::memory_order_relaxed);
+        num_chunks_.store(count, std::memory_order_relaxed);
         num_done_.store(0, std::memory_order_relaxed);
         num_wanted_.store(std::min(num_workers, num_started_), std::memory_order_relaxed);
         publish(count, false);
-        while (work_once()) {
+        static thread_local DraftCopy none;
+        while (work_once(kCaller, none)) {
         }
         const auto is_done = [&] { return num_done_.load(std::memory_order_seq_cst) == count; };
         if (spin_until(is_done)) return;
@@ -140,29 +142,70 @@ class Pool {
     std::mutex owner_;
 
   private:
+    // Gives each thread chunks to begin with, and wakes who sleeps.
     void publish(int64_t count, bool of_drafts) {
-        const Ticket last(ticket_.load(std::memory_order_relaxed));
-        ticket_.store(last.following(count, of_drafts).word(), std::memory_order_seq_cst);
+        ++num_jobs_;
+        const int64_t num_shares = std::min<int64_t>(num_wanted_ + 1, kMaxShares);
+        num_shares_.store(num_shares, std::memory_order_relaxed);
+        for (int64_t i = 0; i < num_shares; ++i) {
+            const Ticket ticket(num_jobs_, of_drafts, count * i / num_shares,
+                                count * (i + 1) / num_shares);
+            shares_[i].ticket.store(ticket.word(), std::memory_order_release);
+        }
+        news_.store(num_jobs_, std::memory_order_seq_cst);
         if (num_asleep_.load(std::memory_order_seq_cst) > 0) {
             std::lock_guard<std::mutex> guard(mutex_);
             work_came_.notify_all();
         }
     }
 
-    // Claims a chunk and drafts it; false when nothing is left.
-    bool draft_once(DraftCopy& copy) {
-        uint64_t word = ticket_.load(std::memory_order_acquire);
+    // Claims a chunk, of the thread's own share if there is one left, and computes it; false when
+    // nothing is left.
+    bool work_once(int64_t thread, DraftCopy& copy) {
+        // Where this is out of date, what is found is still a chunk that nobody has, or none.
+        const int64_t num_shares = num_shares_.load(std::memory_order_relaxed);
+        for (int64_t i = 0; i < num_shares; ++i) {
+            const int64_t share = (thread + i) % num_shares;
+            if (work_on_share(shares_[share].ticket, i == 0, copy)) return true;
+        }
+        return false;
+    }
+
+    bool work_on_share(std::atomic<uint64_t>& share, bool is_own, DraftCopy& copy) {
+        uint64_t word = share.load(std::memory_order_acquire), without;
         do {
             const Ticket ticket(word);
-            if (!ticket.has_work() || !ticket.is_draft) return false;
-            // What is read here is the ticket's if the exchange succeeds: till then no other job
-            // was begun.
-            const uint64_t number = draft_number_.load(std::memory_order_relaxed);
-            if (copy.number != number) copy.fill(draft_job_, draft_bytes_, number);
-        } while (!ticket_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
-                                                std::memory_order_acquire));
-        draft(copy, static_cast<int64_t>(Ticket(word).next));
+            if (!ticket.has_work()) return false;
+            if (ticket.is_draft) {
+                // What is read here is the ticket's if the exchange succeeds: till then no other
+                // job was begun.
+                const uint64_t number = draft_number_.load(std::memory_order_relaxed);
+                if (copy.number != number) copy.fill(draft_job_, draft_bytes_, number);
+            }
+            without = (is_own ? ticket.without_first() : ticket.without_last()).word();
+        } while (!share.compare_exchange_weak(word, without, std::memory_order_acq_rel,
+                                              std::memory_order_acquire));
+        const Ticket ticket(word);
+        const int64_t index = static_cast<int64_t>(is_own ? ticket.next : ticket.end - 1);
+        if (ticket.is_draft) {
+            draft(copy, index);
+        } else {
+            compute(index);
+        }
         return true;
+    }
+
+    void compute(int64_t index) {
+        // These belong to the job of the chunk: it cannot end before this chunk is done.
+        const ChunkBody body = body_.load(std::memory_order_relaxed);
+        void* const context = context_.load(std::memory_order_relaxed);
+        const int64_t count = num_chunks_.load(std::memory_order_relaxed);
+        body(context, index);
+        const int64_t done = num_done_.fetch_add(1, std::memory_order_seq_cst) + 1;
+        if (done == count && is_waited_for_.load(std::memory_order_seq_cst)) {
+            std::lock_guard<std::mutex> guard(mutex_);
+            all_done_.notify_all();
+        }
     }
 
     // Drafts a chunk, and keeps it if nobody else has.
@@ -196,50 +239,24 @@ class Pool {
         while (!are_kept()) std::this_thread::yield();
     }
 
-    // Claims a chunk and computes it; false when nothing is left.
-    bool work_once() {
-        uint64_t word = ticket_.load(std::memory_order_acquire);
-        do {
-            if (!Ticket(word).has_work() || Ticket(word).is_draft) return false;
-        } while (!ticket_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
-                                                std::memory_order_acquire));
-        const Ticket ticket(word);
-        // These belong to the job of the ticket: it cannot end before this chunk is done.
-        const ChunkBody body = body_.load(std::memory_order_relaxed);
-        void* const context = context_.load(std::memory_order_relaxed);
-        body(context, static_cast<int64_t>(ticket.next));
-        const uint64_t done = num_done_.fetch_add(1, std::memory_order_seq_cst) + 1;
-        if (done == ticket.count && is_waited_for_.load(std::memory_order_seq_cst)) {
-            std::lock_guard<std::mutex> guard(mutex_);
-            all_done_.notify_all();
-        }
-        return true;
-    }
-
     void work_for_ever(int number) {
         DraftCopy copy;
-        const auto work = [&] {
-            if (!Ticket(ticket_.load(std::memory_order_acquire)).is_draft) return work_once();
-            num_inside_.fetch_add(1, std::memory_order_seq_cst);
-            const bool has_worked = draft_once(copy);
-            num_inside_.fetch_sub(1, std::memory_order_seq_cst);
-            return has_worked;
-        };
-        const auto is_wanted = [&] {
-            // In this order: who sees the ticket of a job sees how many workers it wants.
-            return Ticket(ticket_.load(std::memory_order_seq_cst)).has_work() &&
-                   number < num_wanted_.load(std::memory_order_relaxed);
-        };
+        uint64_t seen = 0;
+        const auto has_news = [&] { return news_.load(std::memory_order_seq_cst) != seen; };
         for (;;) {
-            if (spin_until(is_wanted)) {
-                while (is_wanted() && work()) {
-                }
-                continue;
+            if (!spin_until(has_news, kIdleTime)) {
+                std::unique_lock<std::mutex> guard(mutex_);
+                num_asleep_.fetch_add(1, std::memory_order_seq_cst);
+                work_came_.wait(guard, has_news);
+                num_asleep_.fetch_sub(1, std::memory_order_relaxed);
             }
-            std::unique_lock<std::mutex> guard(mutex_);
-            num_asleep_.fetch_add(1, std::memory_order_seq_cst);
-            work_came_.wait(guard, is_wanted);
-            num_asleep_.fetch_sub(1, std::memory_order_relaxed);
+            seen = news_.load(std::memory_order_seq_cst);
+            // Written before the news: who sees them sees how many workers they want.
+            if (number >= num_wanted_.load(std::memory_order_relaxed)) continue;
+            num_inside_.fetch_add(1, std::memory_order_seq_cst);
+            while (work_once(number + 1, copy)) {
+            }
+            num_inside_.fetch_sub(1, std::memory_order_seq_cst);
         }
     }
 
@@ -275,7 +292,15 @@ class Pool {
         leave_processor_to_caller();
     }
 
-    std::atomic<uint64_t> ticket_{0};
+    static constexpr int64_t kMaxShares = 64;
+    static constexpr int64_t kCaller = 0;
+    struct alignas(64) Share {
+        std::atomic<uint64_t> ticket{0};
+    };
+    Share shares_[kMaxShares];
+    std::atomic<int64_t> num_shares_{0};
+    uint64_t num_jobs_ = 0;
+    std::atomic<uint64_t> news_{0};  // the number of the last job
     uint64_t num_draft_jobs_ = 0;
     std::atomic<uint64_t> draft_number_{0};
     std::atomic<int> num_inside_{0};
@@ -284,7 +309,7 @@ class Pool {
     std::atomic<uint64_t> stages_[DraftJob::kMaxChunks] = {};
     std::atomic<ChunkBody> body_{nullptr};
     std::atomic<void*> context_{nullptr};
-    std::atomic<int64_t> num_done_{0};
+    std::atomic<int64_t> num_chunks_{0}, num_done_{0};
     std::atomic<int> num_wanted_{0};
     std::atomic<int> num_asleep_{0};
     std::atomic<bool> is_waited_for_{false};
@@ -337,7 +362,11 @@ void run_drafts(const DraftJob& job) {
     }
 }
 
-void wait_for_stragglers() { pool()->wait_for_stragglers(); }
+bool has_stragglers() { return pool()->has_stragglers(); }
+
+void wait_for_stragglers() {
+    while (has_stragglers()) std::this_thread::yield();
+}
 
 void run_chunks(int64_t count, ChunkBody body, void* context) {
     const int num_workers = num_threads() - 1;

@@ -52,4 +52,7 @@ void run_drafts(const DraftJob& job);
 // Returns when no thread has a draft in hand; no job may run meanwhile.
 void wait_for_stragglers();
 
+// Whether a thread may have a draft in hand, while no job runs.
+bool has_stragglers();
+
 }  // namespace kvchat
