@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, str] = {
     "session": "engine store text sampling_params clean_text token_records untrusted",
     "token_records": "",
     "store": "kv durable_files untrusted clean_text",
-    "engine": "model kv sampling_params token_records",
+    "engine": "model kv native sampling_params token_records",
     "integrations": "kv",
     "model": "kv native untrusted",
     "kv": "native untrusted",
@@ -144,8 +144,8 @@ IMPORT_TORCH = (
     " model/transformer.py model/native_decoder.py model/decoder_description.py"
     " model/rotation_table.py model/weight_memory.py"
     " engine/one_thread.py"
-    " engine/model_runner.py engine/sampler.py engine/scoring.py engine/room.py engine/admission.py"
-    " engine/forward_pass.py engine/engine.py integrations/*.py"
+    " engine/model_runner.py engine/sampler.py engine/logit_reader.py engine/scoring.py"
+    " engine/room.py engine/admission.py engine/forward_pass.py engine/engine.py integrations/*.py"
 )
 
 IMPORT_TORCH_LATE = "engine_options.py"

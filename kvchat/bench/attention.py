@@ -10,13 +10,15 @@ object.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
 from math import exp, log
 
 import torch
 
 from kvchat.bench.attention_cells import Cell, cells, tiny_cells
-from kvchat.bench.attention_variants import differences, variants
+from kvchat.bench.attention_variants import Variant, differences, variants
 from kvchat.bench.figure import Figure
 from kvchat.bench.result import Result, Table, add_output_options
 from kvchat.bench.samples import Samples, Turn, in_turns, ratio
@@ -28,6 +30,8 @@ OURS = ("views", "kernel")
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 INT8_TOLERANCE = 0.1
 NUM_WARM = 2
+REST_SECONDS = 0.02
+"""Until threads that wait for the next operator of the last contestant have gone to sleep."""
 
 Measured = dict[str, Samples]
 
@@ -89,7 +93,10 @@ def _measure_all(
             torch.set_num_threads(num_threads)
             if kernels is not None:
                 kernels.set_threads(num_threads)
-            turns = {name: Turn(each.prepare, each.attend) for name, each in contestants.items()}
+            turns = {
+                name: Turn(partial(_prepare, each, num_threads), each.attend)
+                for name, each in contestants.items()
+            }
             measured = in_turns(
                 turns, num_threads=num_threads, num_rounds=options.rounds, num_warm=NUM_WARM
             )
@@ -98,6 +105,14 @@ def _measure_all(
                 print(f"{num_threads} | {cell.topic} | {cell.name}", file=sys.stderr)
     for num_threads in thread_counts:
         _tell(num_threads, {cell: found[num_threads, cell] for cell in chosen}, result)
+
+
+def _prepare(variant: Variant, num_threads: int) -> None:
+    """Get ready for a step, with its own threads awake and nobody else's."""
+    variant.prepare()
+    if num_threads > 1:
+        time.sleep(REST_SECONDS)
+        variant.attend()
 
 
 def _tell(num_threads: int, found: dict[Cell, Measured], result: Result) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kvchat.engine.lineup import Lineup
+from kvchat.engine.logit_reader import LogitReader
 from kvchat.engine.model_runner import ModelRunner
 from kvchat.engine.one_thread import one_thread
 from kvchat.engine.room import Room
@@ -61,6 +62,7 @@ class ForwardPass:
         self._room = room
         self._scheduler = scheduler
         self._vocab_size = vocab_size
+        self._reader = LogitReader.of(cache.kernels)
         self.num_choices = vocab_size
         """Ids below this may be chosen; the model has rows for others that nobody trained."""
         self._on_token = on_token
@@ -81,7 +83,7 @@ class ForwardPass:
             new = [self._new_tokens(row) for row in rows]
             logits = self._runner.run(new, reserved.positions, self._cache)[:, : self._vocab_size]
             with one_thread():
-                is_finite = rows_are_finite(logits)
+                is_finite = self._reader.are_finite(logits)
                 tokens = self._sample(rows, only_choices(logits, self.num_choices), is_finite)
         except StepStopped:
             reserved.rollback()
@@ -188,7 +190,7 @@ class ForwardPass:
             return {}
         # All rows are nearly always chosen, and then need no copy.
         asked = logits if len(chosen) == len(rows) else logits[chosen]
-        return dict(zip(chosen, choose(asked, sampling), strict=True))
+        return dict(zip(chosen, choose(asked, sampling, self._reader), strict=True))
 
     def _commit(
         self,
@@ -239,18 +241,6 @@ class ForwardPass:
     def _new_tokens(self, row: ScheduledRow) -> list[int]:
         start = self._cache.length(row.sequence.cache_id)
         return row.sequence.token_ids[start : start + row.num_new_tokens]
-
-
-def rows_are_finite(logits: Tensor) -> list[bool]:
-    """Say of each row [R, V] whether all its numbers are finite.
-
-    A sum that is finite has finite parts. Looking at each number takes three tensors as large as
-    the logits, so that is done only where a sum is not: it may have overflowed.
-    """
-    are_finite: list[bool] = logits.sum(-1).isfinite().tolist()
-    if all(are_finite):
-        return are_finite
-    return logits.isfinite().all(-1).tolist()
 
 
 def sentence_of(error: Exception) -> str:

@@ -6,18 +6,19 @@ A draw depends on (seed, position) alone: neither neighbours nor retries shift r
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import log
 
 import torch
 from torch import Tensor
 
+from kvchat.engine.logit_reader import LogitReader, LogitReading
 from kvchat.sampling_params import SamplingParams
 from kvchat.token_records import NUM_ALTERNATIVES, TokenRecord
 
 NUM_CANDIDATES = 256
 """So many of the likeliest tokens are looked at first; a draw that may take others sorts all."""
 
-GROUP_SIZE = 64
-"""Neighbours whose maximum is looked at before they are; see `top`."""
+PLAIN = LogitReader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ def sample(logits: Tensor, rows: Sequence[SamplerRow]) -> list[int]:
     return [choice.token_id for choice in choose(logits, rows)]
 
 
-def choose(logits: Tensor, rows: Sequence[SamplerRow]) -> list[Choice]:
+def choose(logits: Tensor, rows: Sequence[SamplerRow], reader: LogitReader = PLAIN) -> list[Choice]:
     """Pick one token per row, and keep what else it could have been.
 
     logits  [R, vocab_size] in any float dtype; NaN and -inf are never chosen where another is not
+    reader  what finds the likeliest
     return  R choices
 
     Order: repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al.
@@ -63,31 +65,34 @@ def choose(logits: Tensor, rows: Sequence[SamplerRow]) -> list[Choice]:
     the probabilities that the one before left; equal logits are ordered by token id. Records have
     the probabilities before all of these, and those after them, which the draw was made with.
     """
-    raw = logits = _without_nan(logits.float())  # [R, V]
+    reading = reader.read(logits.float(), min(NUM_ALTERNATIVES, logits.shape[1]))
+    raw = logits = reading.logits  # [R, V]
+    chosen, top_ids = reading.likeliest, reading.top_ids  # [R, 1], [R, A]
     penalized = [index for index, row in enumerate(rows) if row.params.repetition_penalty != 1.0]
     if penalized:
         logits = raw.clone()
     for index in penalized:
         _penalize(logits[index], rows[index])
-    chosen = logits.argmax(-1, keepdim=True)  # [R, 1]
-    top_logits, top_ids = top(raw, min(NUM_ALTERNATIVES, raw.shape[1]))  # [R, A]
-    drawn = (top_ids == chosen).float()  # [R, A]
+    if penalized:
+        chosen = logits.argmax(-1, keepdim=True)
     drawing = [index for index, row in enumerate(rows) if row.params.temperature > 0]
+    drawn: Tensor | None = None
     if drawing:
+        drawn = (top_ids == chosen).float()  # [R, A]
         if len(drawing) == len(rows):
-            chosen, drawn = _draw(logits, rows, top_ids)
+            chosen, drawn = _draw(logits, rows, top_ids, reader)
         else:
+            chosen = chosen.clone()
             places = torch.tensor(drawing, device=logits.device)
             chosen[places], drawn[places] = _draw(
                 logits.index_select(0, places),
                 [rows[index] for index in drawing],
                 top_ids.index_select(0, places),
+                reader,
             )
-    records = _pack(raw, chosen, top_logits, top_ids, drawn)
-    return [
-        Choice(token_id, record)
-        for (token_id,), record in zip(chosen.tolist(), records, strict=True)
-    ]
+    token_ids = chosen[:, 0].tolist()
+    records = _pack(reading, token_ids, None if drawn is None else drawn.tolist())
+    return [Choice(*each) for each in zip(token_ids, records, strict=True)]
 
 
 def records_of(logits: Tensor, token_ids: Sequence[int]) -> list[bytes]:
@@ -96,57 +101,38 @@ def records_of(logits: Tensor, token_ids: Sequence[int]) -> list[bytes]:
     logits     [R, vocab_size], before each token
     token_ids  R tokens
     """
-    raw = logits.float()
-    chosen = torch.tensor(token_ids, device=raw.device)[:, None]
-    top_logits, top_ids = top(raw, min(NUM_ALTERNATIVES, raw.shape[1]))
-    return _pack(raw, chosen, top_logits, top_ids, torch.zeros_like(top_logits))
-
-
-def top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the largest of each row and their places, as `topk` does, in a third of its time.
-
-    values  [R, V]; of equals at the end any may be taken, as there
-
-    The largest few of a row lie in the groups with the largest maxima, so only these are sorted.
-    """
-    num_rows, width = values.shape
-    num_groups, rest = divmod(width, GROUP_SIZE)
-    if num_groups <= 2 * count:
-        return values.topk(count)
-    whole = values[:, : width - rest].reshape(num_rows, num_groups, GROUP_SIZE)
-    groups = whole.amax(-1).topk(count).indices  # [R, count]
-    steps = torch.arange(GROUP_SIZE, device=values.device)
-    places = (groups[:, :, None] * GROUP_SIZE + steps).flatten(1)  # [R, count * GROUP_SIZE]
-    if rest:
-        last = torch.arange(width - rest, width, device=values.device)
-        places = torch.cat((places, last.expand(num_rows, -1)), 1)
-    largest, order = values.gather(1, places).topk(count)
-    return largest, places.gather(1, order)
-
-
-def _without_nan(logits: Tensor) -> Tensor:
-    """Return logits [R, V] with -inf for NaN; themselves where there is none, as nearly always."""
-    # A sum finds NaN in one pass, without two tensors as large as the logits.
-    if not logits.sum(-1).isnan().any():
-        return logits
-    return logits.masked_fill(logits.isnan(), float("-inf"))
+    reading = PLAIN.read(logits.float(), min(NUM_ALTERNATIVES, logits.shape[1]))
+    return _pack(reading, token_ids, [[0.0] * reading.top_ids.shape[1]] * len(token_ids))
 
 
 def _pack(
-    raw: Tensor, chosen: Tensor, top_logits: Tensor, top_ids: Tensor, drawn: Tensor
+    reading: LogitReading, token_ids: Sequence[int], chances: list[list[float]] | None
 ) -> list[bytes]:
     """Return a packed record per row.
 
-    raw [R, V]; chosen [R, 1]; top_logits, top_ids and drawn [R, A]
+    token_ids  R tokens that were chosen
+    chances    what each of the likeliest was drawn with, [R, A]; None: the chosen ones are certain
     """
-    values = torch.cat([raw.gather(1, chosen), top_logits], dim=1)
-    values -= raw.logsumexp(-1, keepdim=True)  # [R, 1 + A], logarithms of probabilities
-    return [
-        TokenRecord(logprob, tuple(ids), tuple(logprobs), tuple(odds)).pack()
-        for ids, (logprob, *logprobs), odds in zip(
-            top_ids.tolist(), values.tolist(), drawn.tolist(), strict=True
+    # Numbers of Python: on so few of them each operator of torch takes longer than all of this.
+    records = []
+    for row, (token_id, ids, logits, total) in enumerate(
+        zip(
+            token_ids,
+            reading.top_ids.tolist(),
+            reading.top_logits.tolist(),
+            reading.sums[:, 0].tolist(),
+            strict=True,
         )
-    ]
+    ):
+        log_sum = log(total) + logits[0] if total > 0 else logits[0]
+        is_likely = token_id in ids
+        logit = logits[ids.index(token_id)] if is_likely else float(reading.logits[row, token_id])
+        odds = [float(each == token_id) for each in ids] if chances is None else chances[row]
+        record = TokenRecord(
+            logit - log_sum, tuple(ids), tuple(each - log_sum for each in logits), tuple(odds)
+        )
+        records.append(record.pack())
+    return records
 
 
 def _penalize(logits: Tensor, row: SamplerRow) -> None:
@@ -158,7 +144,9 @@ def _penalize(logits: Tensor, row: SamplerRow) -> None:
     logits[seen] = weighed.clamp(max=torch.finfo(weighed.dtype).max)
 
 
-def _draw(logits: Tensor, rows: Sequence[SamplerRow], some_ids: Tensor) -> tuple[Tensor, Tensor]:
+def _draw(
+    logits: Tensor, rows: Sequence[SamplerRow], some_ids: Tensor, reader: LogitReader
+) -> tuple[Tensor, Tensor]:
     """Draw a token per row.
 
     logits    [R, V], penalized
@@ -170,13 +158,14 @@ def _draw(logits: Tensor, rows: Sequence[SamplerRow], some_ids: Tensor) -> tuple
     # The largest becomes 0 first: a small temperature must not overflow.
     logits = logits - logits.amax(-1, keepdim=True)
     logits = logits / temperatures[:, None]
-    weights = logits.exp().sum(-1, keepdim=True)  # [R, 1]
+    reading = reader.read(logits, min(NUM_CANDIDATES, logits.shape[1]))
+    weights = reading.sums  # [R, 1]
     some = logits.gather(1, some_ids)  # [R, A]
     if logits.shape[1] <= NUM_CANDIDATES:
         picked, odds, _ = _draw_among(*_by_likelihood(logits), some, weights, rows)
         return picked, odds
     # Sorting everything takes longer than all the rest, and filters seldom leave so many.
-    picked, odds, is_enough = _draw_among(*_candidates(logits), some, weights, rows)
+    picked, odds, is_enough = _draw_among(*_ordered(reading), some, weights, rows)
     for index in (~is_enough).nonzero()[:, 0].tolist():
         one = slice(index, index + 1)
         ordered, token_ids = _by_likelihood(logits[one])
@@ -238,9 +227,9 @@ def _by_likelihood(logits: Tensor) -> tuple[Tensor, Tensor]:
     return ordered, token_ids
 
 
-def _candidates(logits: Tensor) -> tuple[Tensor, Tensor]:
+def _ordered(reading: LogitReading) -> tuple[Tensor, Tensor]:
     """Return the beginning of what `_by_likelihood` returns; of equals at its end, any."""
-    ordered, token_ids = logits.topk(NUM_CANDIDATES)
+    ordered, token_ids = reading.top_logits, reading.top_ids
     if not (ordered[:, 1:] == ordered[:, :-1]).any():
         return ordered, token_ids
     token_ids, order = token_ids.sort(-1)

@@ -11,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kvchat.engine import sampler
+from kvchat.engine.logit_reader import LogitReader
 from kvchat.engine.sampler import SamplerRow, choose, sample, uniform
+from kvchat.native.kernels import Kernels
 from kvchat.sampling_params import SamplingParams
 from kvchat.token_records import unpack_records
 
@@ -380,28 +382,6 @@ def test_looking_at_some_candidates_first_draws_what_sorting_everything_draws(
         assert found.token_ids == expected.token_ids
 
 
-@pytest.mark.parametrize("width", [3, 700, 1344, 1345, 4096, 5003])
-def test_the_top_of_groups_is_the_top_of_all(width: int) -> None:
-    generator = torch.Generator().manual_seed(width)
-    values = torch.randn(5, width, generator=generator)
-    values[1] = values[1].sort().values  # all of the largest beside each other
-    values[2, : width // 2] = float("-inf")
-    count = min(10, width)
-    found, places = sampler.top(values, count)
-    expected = values.topk(count)
-    assert torch.equal(found, expected.values)
-    assert torch.equal(places, expected.indices)
-    for row in range(5):  # the same alone, to the bit
-        alone = sampler.top(values[row : row + 1], count)
-        assert torch.equal(alone[0][0], found[row]) and torch.equal(alone[1][0], places[row])
-
-
-def test_the_top_of_a_part_of_a_tensor_is_that_of_its_copy() -> None:
-    whole = torch.randn(3, 5000, generator=torch.Generator().manual_seed(1))
-    part = whole[:, :4100]
-    assert torch.equal(sampler.top(part, 10)[1], part.clone().topk(10).indices)
-
-
 def test_a_nan_beside_infinities_is_never_in_a_record() -> None:
     logits = torch.randn(2, 4096, generator=torch.Generator().manual_seed(2))
     logits[0, 7], logits[0, 8], logits[1, 9] = float("nan"), float("-inf"), float("-inf")
@@ -410,3 +390,24 @@ def test_a_nan_beside_infinities_is_never_in_a_record() -> None:
         (record,) = unpack_records(choice.record)
         assert not {7, 8, 9} & set(record.token_ids)
         assert all(math.isfinite(each) for each in record.logprobs)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.6, 1.5])
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_a_native_reader_changes_no_token_and_no_chance(
+    kernels: Kernels, temperature: float, penalty: float
+) -> None:
+    logits = torch.randn(24, 3000, generator=torch.Generator().manual_seed(6)) * 4
+    logits[12:] = logits[12:].round()  # with equals, also at the edges of filters
+    params = SamplingParams(temperature=temperature, top_p=0.9, repetition_penalty=penalty)
+    rows = [SamplerRow(params, 3, position, (5, 6, 7)) for position in range(24)]
+    plain, native = choose(logits, rows), choose(logits, rows, LogitReader.of(kernels))
+    assert [each.token_id for each in native] == [each.token_id for each in plain]
+    for one, other in zip(native, plain, strict=True):
+        (found,), (expected,) = unpack_records(one.record), unpack_records(other.record)
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=0.02)
+        assert found.logprob == pytest.approx(expected.logprob, abs=0.02)
+        chances = dict(zip(expected.token_ids, expected.drawn, strict=True))
+        for token_id, chance in zip(found.token_ids, found.drawn, strict=True):
+            # Of equals at the end of the alternatives, any is told.
+            assert chance == pytest.approx(chances.get(token_id, chance), abs=0.01)

@@ -255,6 +255,32 @@ def test_the_bits_of_a_row_depend_on_no_neighbor_and_no_thread(
         assert torch.equal(together, torch.stack(alone[:count])), count
 
 
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+def test_attention_shared_by_threads_that_come_late_has_the_bits_of_one_thread(
+    kernels: Kernels, kv_dtype: KVDtype
+) -> None:
+    # Long enough to be shared, with more threads than processors, and a new plan for every step.
+    rng = random.Random(2)
+    twins = Twins(kernels, "every head its own, tied", "int8", kv_dtype)
+    sequences = [twins.open() for _ in range(6)]
+    for each, count in zip(sequences, (150, 200, 40, 50, 60, 70), strict=True):
+        twins.step([(each, tokens(rng, count))])
+    # Alone, in threes, and a batch in which some are forks of the same chat.
+    batches = [[each] for each in sequences[:2]] + [sequences[:3], sequences[3:], sequences * 2]
+    expected: list[Tensor] = []
+    for number in range(60):
+        choice = number if number < len(batches) else rng.randrange(len(batches))
+        kernels.set_threads(1 if number < len(batches) else rng.choice([2, 3, 6]))
+        forks = [twins.fork(each, twins.native.length(each)) for each in batches[choice]]
+        found = twins.step([(each, [7]) for each in forks], is_compared=False)
+        for each in forks:
+            twins.native.free(each)
+            twins.modules.free(each)
+        if number < len(batches):
+            expected.append(found)
+        assert torch.equal(found, expected[choice]), number
+
+
 @pytest.mark.parametrize("rounding", ["int8", "int4"])
 def test_a_long_chunk_of_rounded_weights_has_the_bits_of_short_ones(
     kernels: Kernels, rounding: str
