@@ -10,14 +10,17 @@ import platform
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kvchat.errors import KVChatError
 
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
-    *("-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", "-fvisibility=hidden"),
+    *("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden"),
     # The compiler must not join multiplications and additions where it likes: the same numbers are
     # computed in several ways, and must be the same bits.
     "-ffp-contract=off",
@@ -94,18 +97,41 @@ class Toolchain:
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     def compile(self, target: Path) -> None:
-        """Compile all sources into one shared library; raises BuildFailed."""
-        sources = [os.fspath(path) for path in source_files()]
+        """Compile all sources at once, and link them into one shared library.
+
+        Raises BuildFailed.
+        """
         failure = BuildFailed("There are no sources of native kernels.")
         for cpu_flags in CPU_FLAGS:
-            words = (*self.command, *FLAGS, *cpu_flags, *sources, "-o", os.fspath(target))
             try:
-                _run(words, SECONDS_TO_COMPILE)
+                self._compile_for(cpu_flags, target)
             except BuildFailed as error:
                 failure = error
+            except OSError as error:
+                raise BuildFailed(f"The native kernels did not compile: {error}.") from error
             else:
                 return
         raise failure
+
+    def _compile_for(self, cpu_flags: tuple[str, ...], target: Path) -> None:
+        command = (*self.command, *FLAGS, *cpu_flags)
+        with (
+            TemporaryDirectory(prefix="kvchat-kernels-") as folder,
+            ThreadPoolExecutor(os.cpu_count()) as compilers,
+        ):
+
+            def compile_one(source: Path) -> str:
+                compiled = os.path.join(folder, f"{source.stem}.o")
+                _run((*command, "-c", os.fspath(source), "-o", compiled), SECONDS_TO_COMPILE)
+                return compiled
+
+            objects = list(compilers.map(compile_one, _largest_first(source_files())))
+            _run((*command, "-shared", *objects, "-o", os.fspath(target)), SECONDS_TO_COMPILE)
+
+
+def _largest_first(sources: Iterable[Path]) -> list[Path]:
+    """Return sources by size, so that the one that takes longest is begun first."""
+    return sorted(sources, key=lambda source: source.stat().st_size, reverse=True)
 
 
 def _run(words: tuple[str, ...], seconds: float) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from pathlib import Path
 from kvchat.native.build_folder import BuildFolder
 print(BuildFolder(Path(sys.argv[1])).provide(print))
 """
-# A compiler that is quick, and says on a file of its own each time it compiles.
+# A compiler that is quick, and says on a file of its own each time it makes a library.
 QUICK_COMPILER = """\
 #!/bin/sh
 case "$*" in *--version*) echo quick 1.0; exit 0;; esac
-echo compiled >> "$COMPILED"
+case "$*" in *-shared*) echo compiled >> "$COMPILED";; esac
 while [ $# -gt 1 ]; do shift; done
 echo library > "$1"
 """
@@ -238,12 +239,25 @@ def test_flags_that_a_compiler_does_not_know_are_left_out(
 ) -> None:
     compiler = Path(os.environ["CXX"])
     compiler.write_text(
-        QUICK_COMPILER.replace("echo compiled", 'case "$*" in *=native*) exit 1;; esac\necho "$*"')
+        QUICK_COMPILER.replace("echo compiled", 'echo "$*"').replace(
+            "#!/bin/sh\n", '#!/bin/sh\ncase "$*" in *=native*) exit 1;; esac\n'
+        )
     )
     target = tmp_path / "library.so"
     Toolchain.find().compile(target)
     assert target.read_text() == "library\n"
-    assert "=native" not in quick_compiler.read_text()
+    (linked,) = quick_compiler.read_text().splitlines()
+    assert all(f"{source.stem}.o" in linked for source in toolchain.source_files())
+
+
+def test_nothing_is_left_of_what_was_compiled_before_the_link(
+    tmp_path: Path, quick_compiler: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    Toolchain.find().compile(tmp_path / "library.so")
+    assert list(temporary.iterdir()) == []
 
 
 def test_the_name_of_a_library_depends_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
