@@ -94,7 +94,7 @@ def test_keys_are_written_as_people_write_them() -> None:
 
 async def leave(pilot: Any) -> None:
     """Close what a command opened, and give the keys back to the prompt."""
-    await pilot.pause(0)  # all that waits has been taken, but not what other threads still bring
+    await pilot.pause()
     while len(pilot.app.screen_stack) > 1:
         await pilot.press("escape")
     pilot.app.chat.leave_cursor()
@@ -115,8 +115,6 @@ async def test_each_command_runs_in_an_empty_chat(
             if not command.id.startswith("app.quit"):
                 run_command(app.chat, command, "")
                 await leave(pilot)
-        await settle(pilot)
-        await leave(pilot)
         text = await settle(pilot)
 
     assert "› Ask anything" in text
@@ -145,8 +143,6 @@ async def test_each_command_runs_in_a_used_chat(
                 app.registry["chat.cursor"].run(app.chat, "")
             run_command(app.chat, command, "")
             await leave(pilot)
-        await settle(pilot)
-        await leave(pilot)
         text = await settle(pilot)
 
     assert "Ask anything" in text or "again" in text
