@@ -5,6 +5,7 @@ llama.cpp quantises a copy of them itself. Files are made once in a folder that 
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,19 +53,37 @@ class Lineup:
 
 
 def model_folder(directory: Path, shape: str) -> Path:
-    """Return the folder of a shape's random weights below a directory, made where it is not yet."""
+    """Return the folder of a shape's random weights below a directory, made where it is not yet.
+
+    Raises InvalidArgument for an unknown shape, and where it cannot be written.
+    """
     if shape not in SHAPES:
         raise InvalidArgument(
             f"--shape is {shape!r}, but it must be one of: {', '.join(sorted(SHAPES))}."
         )
     folder = directory / shape
     if not folder.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        check_room(directory, shape)
         unfinished = temporary_name(folder)
-        write_random_model(unfinished, shape, bundled_model_dir())
-        os.replace(unfinished, folder)
+        with _writing(directory):
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                check_room(directory, shape)
+                write_random_model(unfinished, shape, bundled_model_dir())
+                os.replace(unfinished, folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidArgument(
+            f"Weights cannot be written to {directory}: {error.strerror}; name another folder with"
+            " --models."
+        ) from error
 
 
 @contextmanager
@@ -155,8 +174,12 @@ def _add_llama(lineup: Lineup, directory: Path, shape: str) -> None:
     source = directory / f"{shape}-F32.gguf"
     if not source.exists():
         unfinished = temporary_name(source)
-        write_gguf(unfinished, lineup.dense)
-        os.replace(unfinished, source)
+        with _writing(directory):
+            try:
+                write_gguf(unfinished, lineup.dense)
+                os.replace(unfinished, source)
+            finally:
+                unfinished.unlink(missing_ok=True)
     file_type = FILE_TYPES[lineup.precision]
     target = directory / f"{shape}-{file_type}.gguf"
     if not target.exists():
