@@ -48,11 +48,14 @@ def main(arguments: Sequence[str]) -> int:
     add_output_options(parser)
     options = parser.parse_args(arguments)
     chosen = list(tiny_cells() if options.tiny else cells(is_full=options.full))
-    topics = [each.strip() for each in (options.topics or "").split(",") if each.strip()]
-    if topics:
+    known = {cell.topic for cell in chosen}
+    topics = known
+    if options.topics is not None:
+        topics = {each.strip() for each in options.topics.split(",")}
         chosen = [cell for cell in chosen if cell.topic in topics]
     counts = options.threads.split(",")
-    if not chosen or options.rounds < 1 or not all(each in ("1", "2", "4", "8") for each in counts):
+    are_known = topics <= known and all(each in ("1", "2", "4", "8") for each in counts)
+    if options.rounds < 1 or not are_known:
         raise InvalidArgument(
             "--rounds must be at least 1, --threads some of 1,2,4,8, and --topics some of: one run,"
             " runs, shared, chunk, int8."

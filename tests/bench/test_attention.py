@@ -57,8 +57,20 @@ def test_no_two_cells_of_a_topic_have_one_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--rounds", "0"], ["--threads", "x"], ["--topics", "nothing"]], ids=" ".join
+    "arguments",
+    [
+        ["--rounds", "0"],
+        ["--threads", "x"],
+        ["--topics", "nothing"],
+        ["--topics", "runs,nothing"],
+        ["--topics", "runs,"],
+        ["--topics", ""],
+    ],
+    ids=" ".join,
 )
-def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
+def test_what_cannot_be_measured_is_refused(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "in_turns", lambda *_, **__: pytest.fail("timed"))
     with pytest.raises(InvalidArgument):
         main(arguments)
