@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import get_args
 
 from kvchat.bench.measure import Comparison, machine, spread
 from kvchat.cli_options import Parser
+from kvchat.device import WeightsName
 from kvchat.errors import InvalidArgument
 from kvchat.runtime import ChatRuntime
 from kvchat.sampling_params import SamplingParams
@@ -68,7 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tokens", type=int, default=1950, help="length of the chat")
     parser.add_argument("--rounds", type=int, default=5, help="starts of each kind")
     parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--weights", default="auto", help="precision, as in kvchat --weights")
+    parser.add_argument(
+        "--weights", choices=get_args(WeightsName), default="auto", help="as in kvchat --weights"
+    )
     options = parser.parse_args(arguments)
     if min(options.rounds, options.tokens) < 1:
         raise InvalidArgument("--rounds and --tokens must be at least 1.")

@@ -47,7 +47,9 @@ def test_different_answers_are_no_result(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["equal_answers"] is False
 
 
-@pytest.mark.parametrize("arguments", [["--shape", "9b"], ["--rounds", "0"], ["--tokens", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--shape", "9b"], ["--rounds", "0"], ["--tokens", "0"], ["--weights", "zz"]]
+)
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InvalidArgument):
         sessions.main(arguments)
