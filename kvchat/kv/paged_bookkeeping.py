@@ -16,7 +16,7 @@ from kvchat.kv.paged_sequence import PagedSequence
 from kvchat.kv.pool_events import PoolEvents
 from kvchat.kv.pool_history import PoolHistory
 from kvchat.kv.resident_prefix import find_resident_prefix
-from kvchat.kv.spec import KVCacheSpec, SequenceId
+from kvchat.kv.spec import KVCacheSpec, SequenceId, check_whole
 from kvchat.kv.step import Step
 from kvchat.kv.window_schedule import WindowChange, WindowSchedule
 
@@ -37,7 +37,10 @@ class PagedBookkeeping:
         block_size: int = 32,
         salt: bytes = b"",
     ) -> None:
-        counts = [num_blocks] * len(spec.groups) if isinstance(num_blocks, int) else num_blocks
+        counts = num_blocks if isinstance(num_blocks, Sequence) else [num_blocks] * len(spec.groups)
+        check_whole(block_size=block_size)
+        for count in counts:
+            check_whole(num_blocks=count)
         if not counts or len(counts) != len(spec.groups):
             raise InvalidArgument(
                 f"{len(counts)} numbers of blocks do not fit {len(spec.groups)} layer groups."
@@ -80,6 +83,7 @@ class PagedBookkeeping:
         `owner` names the sequence in views, `label` in the words of events.
         Raises InvalidArgument for a window below 1 or negative sinks.
         """
+        check_whole(scheme_length=scheme_length)
         changes = [WindowChange(0, window, sinks)]
         schedule = WindowSchedule.of(changes, self.block_size, scheme_length)
         tables = [BlockTable(pool, self.block_size) for pool in self.pools]
@@ -378,6 +382,7 @@ class PagedBookkeeping:
 
     def _standing_length(self, state: PagedSequence, length: int) -> int:
         """Return `length`, or 0 where a window has released what a query there would see."""
+        check_whole(length=length)
         if not 0 <= length <= state.length:
             raise InvalidArgument(
                 f"Position {length} is outside the sequence, which has {state.length} tokens."

@@ -38,6 +38,7 @@ from kvchat.kv.spec import (
     KVDtype,
     SequenceId,
     VisibleSet,
+    check_whole,
 )
 from kvchat.kv.step import Step, StepRow
 from kvchat.kv.step_arguments import check_key_value, check_query, check_row, checked_token_ids
@@ -134,6 +135,9 @@ class PagedKVCache(PagedWindows, KVCache):
         spec = model if isinstance(model, KVCacheSpec) else model.kv_spec()
         if (pool_bytes is None) == (num_blocks is None):
             raise InvalidArgument("A cache is given either pool_bytes or num_blocks.")
+        check_whole(block_size=block_size, max_sequences=max_sequences)
+        if pool_bytes is not None:
+            check_whole(pool_bytes=pool_bytes)
         counts = [num_blocks or 0] * len(spec.groups)
         if pool_bytes is not None and (not spec.groups or block_size < 1):
             raise InvalidArgument(

@@ -18,6 +18,13 @@ KVDtype = Literal["auto", "int8"]
 KV_DTYPES: tuple[KVDtype, ...] = get_args(KVDtype)
 
 
+def check_whole(**numbers: object) -> None:
+    """Raise InvalidArgument, with its name, for a number that is no whole one."""
+    for name, number in numbers.items():
+        if not hasattr(number, "__index__"):
+            raise InvalidArgument(f"{name} is {number!r}, but it must be a whole number.")
+
+
 def check_window(window: int | None, sinks: int) -> None:
     """Raise InvalidArgument for a window below 1, negative sinks, or a part of a token."""
     if window is not None and (not isinstance(window, int) or window < 1):

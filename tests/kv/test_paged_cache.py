@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -459,8 +460,8 @@ def test_sinks_are_rounded_up_to_blocks() -> None:
     assert (visible.window, visible.sinks) == (8, 8)
 
 
-@pytest.mark.parametrize(("window", "sinks"), [(0, 0), (-1, 0), (4, -1)])
-def test_an_impossible_window_is_refused(window: int, sinks: int) -> None:
+@pytest.mark.parametrize(("window", "sinks"), [(0, 0), (-1, 0), (4, -1), (2.5, 0), (4, 0.5)])
+def test_an_impossible_window_is_refused(window: Any, sinks: Any) -> None:
     with pytest.raises(InvalidArgument):
         new_run().cache.open(window=window, sinks=sinks)
 
@@ -480,6 +481,38 @@ def test_a_position_outside_the_sequence_is_refused(position: int) -> None:
 def test_an_empty_pool_is_refused(num_blocks: int, block_size: int) -> None:
     with pytest.raises(InvalidArgument):
         PagedKVCache(KVCacheSpec((GQA,)), num_blocks, block_size=block_size)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"num_blocks": 4, "block_size": 2.5},
+        {"num_blocks": 4.0},
+        {"num_blocks": "4"},
+        {"num_blocks": [4.5]},
+        {"pool_bytes": 1e6},
+        {"pool_bytes": 1 << 20, "block_size": 8.0},
+        {"pool_bytes": 1 << 20, "block_size": None},
+        {"pool_bytes": 1 << 20, "max_sequences": 2.5},
+    ],
+    ids=str,
+)
+def test_a_pool_that_is_no_whole_number_of_anything_is_refused(sizes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match="whole number"):
+        PagedKVCache.create(KVCacheSpec((GQA,)), **sizes)
+
+
+@pytest.mark.parametrize("number", [4.0, 2.5, "4"])
+def test_a_position_that_is_no_whole_number_is_refused(number: Any) -> None:
+    run = new_run()
+    sequence = prompt(run, A)
+    with pytest.raises(InvalidArgument, match="whole number"):
+        run.cache.open(scheme_length=number)
+    with pytest.raises(InvalidArgument, match="whole number"):
+        run.cache.fork(sequence, number)
+    with pytest.raises(InvalidArgument, match="whole number"):
+        run.cache.truncate(sequence, number)
+    run.check_rows(sequence, A)
 
 
 def test_keys_of_another_type_than_the_pool_are_refused() -> None:
