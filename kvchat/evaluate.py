@@ -42,14 +42,24 @@ from kvchat.text.tokenizer import Tokenizer
 
 MAX_TEXT_BYTES = 64 << 20
 FLOATS = ("fp32", "bf16")
+CHAT_OPTIONS = (
+    *("seeds", "greedy", "temperature", "top_p", "min_p", "repetition_penalty"),
+    *("corpus", "markdown", "transcripts", "card"),
+)
+TEXT_OPTIONS = ("tokens", "window", "sinks")
+SEEDS = [1, 2, 3]
+NUM_TOKENS = 20_000
+NUM_SINKS = 4
 _Number = TypeVar("_Number", int, float)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the last line of its output is one JSON object."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
+        _check_combination(parser, options)
         document = _talk(options) if options.text is None else _read(options)
         print(json.dumps(document), flush=True)
     except BrokenPipeError:
@@ -71,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_from_one, default=default_threads(), metavar="N")
     parser.add_argument("--weights", choices=(*FLOATS, *ROUNDED_WEIGHTS))
     parser.add_argument("--kv-dtype", choices=("auto", "int8"), default="auto")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures")
     chats = parser.add_argument_group("chats")
-    chats.add_argument("--seeds", type=_list_of(int), default=[1, 2, 3], metavar="N,N")
+    chats.add_argument("--seeds", type=_list_of(int), metavar="N,N", help="default: 1,2,3")
     chats.add_argument("--greedy", action="store_true", help="the likeliest token, one run")
     for name in ("temperature", "top-p", "min-p", "repetition-penalty"):
         chats.add_argument(f"--{name}", type=_list_of(float), metavar="X[,X]")
@@ -84,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="training data, for held-out bits and known prompts; may be given again",
     )
-    chats.add_argument("--json", type=Path, metavar="FILE", help="the figures")
     chats.add_argument("--markdown", type=Path, metavar="FILE", help="the report")
     chats.add_argument("--transcripts", type=Path, metavar="FILE", help="all chats")
     chats.add_argument(
@@ -92,10 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = parser.add_argument_group("text")
     text.add_argument("--text", type=Path, metavar="FILE", help="UTF-8 text")
-    text.add_argument("--tokens", type=_from_one, default=20_000, metavar="N", help="at most")
+    text.add_argument("--tokens", type=_from_one, metavar="N", help="at most; default: 20000")
     text.add_argument("--window", type=int, metavar="N")
-    text.add_argument("--sinks", type=int, default=4, metavar="S")
+    text.add_argument("--sinks", type=int, metavar="S", help="beside a window; default: 4")
     return parser
+
+
+def _check_combination(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Raise InvalidArgument for options of chats beside those of a text, and the other way."""
+    others: tuple[str, ...] = TEXT_OPTIONS
+    what = "for a text; name one with --text"
+    if options.text is not None:
+        others, what = CHAT_OPTIONS, "for chats and does nothing beside --text"
+    unused = [name for name in others if getattr(options, name) != parser.get_default(name)]
+    if unused:
+        raise InvalidArgument(f"--{unused[0].replace('_', '-')} is {what}.")
 
 
 def _from_one(text: str) -> int:
@@ -134,11 +155,10 @@ def _talk(options: argparse.Namespace) -> dict[str, object]:
         )
     if options.card is not None:
         check_card(options.card)  # before minutes are spent on what could not be kept
-    for path in files[:3]:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise InvalidArgument(f"{path} cannot be written: it is a folder, or has none.")
+    _check_files(files[:3])
     # Where every token is the likeliest one, other seeds would give the same chats again.
-    seeds = options.seeds[:1] if values.get("temperature") == [0.0] else options.seeds
+    seeds = options.seeds or SEEDS
+    seeds = seeds[:1] if values.get("temperature") == [0.0] else seeds
     known = find_known_prompts(prompts.prompts, options.corpus) if options.corpus else None
     trials: list[Trial] = []
     chats: list[Chat] = []
@@ -198,6 +218,12 @@ def _held_out(options: argparse.Namespace) -> dict[str, float]:
         sandbox.close()
 
 
+def _check_files(paths: Iterable[Path | None]) -> None:
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InvalidArgument(f"{path} cannot be written: it is a folder, or has none.")
+
+
 def _write(path: Path, lines: Iterable[str]) -> None:
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -224,6 +250,8 @@ def _load(options: argparse.Namespace) -> tuple[ModelFolder, Tokenizer, Transfor
 
 def _read(options: argparse.Namespace) -> dict[str, object]:
     """Let the model read a text, print the perplexity of its stretches; return the figures."""
+    _check_files([options.json])
+    sinks = NUM_SINKS if options.sinks is None else options.sinks
     try:
         text = options.text.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT_BYTES]
     except OSError as error:
@@ -231,22 +259,20 @@ def _read(options: argparse.Namespace) -> dict[str, object]:
         failure.exit_status = 66
         raise failure from error
     _, tokenizer, model = _load(options)
-    ids = tokenizer.encode(text)[: options.tokens]
+    ids = tokenizer.encode(text)[: options.tokens or NUM_TOKENS]
     if tokenizer.bos_id is not None:
         ids = [tokenizer.bos_id, *ids]
-    reading = read_text(
-        model, ids, window=options.window, sinks=options.sinks, kv_dtype=options.kv_dtype
-    )
+    reading = read_text(model, ids, window=options.window, sinks=sinks, kv_dtype=options.kv_dtype)
     losses = reading.losses
     if not losses:
         raise InvalidArgument(f"{options.text} has no text to read; give another FILE.")
     for start in range(0, len(losses), STRETCH_TOKENS):
         value = perplexity(losses[start : start + STRETCH_TOKENS])
         print(f"tokens {start:6} and on: perplexity {value:9.2f}")
-    return {
+    document: dict[str, object] = {
         "tokens": len(losses),
         "window": options.window,
-        "sinks": options.sinks if options.window else 0,
+        "sinks": sinks if options.window else 0,
         "weights": options.weights or "fp32",
         "kv_dtype": options.kv_dtype,
         "bits_per_byte": round(bits_per_byte(losses, len(tokenizer.decode(ids).encode())), 4),
@@ -258,6 +284,9 @@ def _read(options: argparse.Namespace) -> dict[str, object]:
         "max_blocks": reading.max_blocks,
         "final_blocks": reading.final_blocks,
     }
+    if options.json is not None:
+        _write(options.json, [json.dumps(document, indent=1)])
+    return document
 
 
 if __name__ == "__main__":

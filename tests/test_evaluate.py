@@ -63,6 +63,37 @@ def test_rounded_weights_read_a_little_differently(
     assert rounded["perplexity"] == pytest.approx(whole["perplexity"], rel=0.1)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--card=x", "--markdown=x", "--transcripts=x", "--corpus=x", "--seeds=1,2,3"),
+        *("--greedy", "--temperature=0.5", "--json=no/such/folder"),
+    ],
+)
+def test_an_option_that_does_nothing_beside_a_text_is_refused(
+    text: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(["--text", str(text), option]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--tokens=5", "--window=8", "--sinks=0"])
+def test_an_option_of_a_text_is_refused_where_none_is_read(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([option]) == 2
+    assert "name one with --text" in capsys.readouterr().err
+
+
+def test_the_figures_of_a_text_are_written_as_a_file(
+    tiny_model: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    common = ("--model", tiny_model, "--text", text, "--tokens", 40, "--threads", 1)
+    assert report(capsys, *common, "--json", file) == json.loads(file.read_text())
+
+
 def test_a_text_longer_than_the_context_needs_a_window(
     tiny_model: Path, text: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
