@@ -20,6 +20,9 @@ from kvchat.training.config import SMOKE, Budget, TrainingConfig
 from kvchat.training.export import export_model, make_folder
 from kvchat.training.trainer import CHECKPOINT, EXTENSION_PEAK, Trainer
 
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads")
+"""What `TrainingConfig` has, and an option says."""
+
 MIN_VOCABULARY, MAX_VOCABULARY = 400, 65_536
 """Single bytes, control pieces and ASCII must find room, and ids take two bytes."""
 
@@ -109,30 +112,22 @@ def _parser() -> argparse.ArgumentParser:
         help="--extend goes down from this part of the peak learning rate",
     )
     shape = TrainingConfig()
-    for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads"):
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=_at_least_one, default=getattr(shape, name), metavar="N")
+    for name in SIZES:
+        flag, usual = f"--{name.replace('_', '-')}", getattr(shape, name)
+        parser.add_argument(flag, type=_at_least_one, metavar="N", help=f"default: {usual}")
     parser.add_argument(
         "--workers", type=_at_least_one, default=2, help="threads, each on its own batches"
     )
     parser.add_argument("--pause-file", type=Path, help="no step starts while this file exists")
     parser.add_argument("--export-minutes", type=_minutes, default=25.0, metavar="N")
-    parser.add_argument("--smoke", action="store_true", help="a tiny model, for tests")
+    parser.add_argument("--smoke", action="store_true", help="other defaults: a tiny model")
     return parser
 
 
 def _shape(options: argparse.Namespace) -> TrainingConfig:
     """Return the settings that were chosen; raises InvalidArgument where they make no model."""
-    if options.smoke:
-        return SMOKE
-    shape = replace(
-        TrainingConfig(),
-        vocab_size=options.vocab_size,
-        hidden_size=options.hidden_size,
-        intermediate_size=options.intermediate_size,
-        num_layers=options.num_layers,
-        num_heads=options.num_heads,
-    )
+    chosen = {name: getattr(options, name) for name in SIZES if getattr(options, name) is not None}
+    shape = replace(SMOKE if options.smoke else TrainingConfig(), **chosen)
     if shape.hidden_size % (2 * shape.num_heads) or shape.num_heads % shape.num_kv_heads:
         raise InvalidArgument(
             f"--hidden-size {shape.hidden_size} must be a multiple of twice --num-heads "

@@ -67,9 +67,16 @@ def test_a_corpus_without_records_is_told(
     assert "has nothing to train on" in capsys.readouterr().err
 
 
+def test_a_tiny_model_takes_the_sizes_that_are_named() -> None:
+    words = ["--corpus", "x", "--work", "x", "--out", "x", "--steps", "1", "--smoke"]
+    shape = train._shape(train._parser().parse_args([*words, "--num-layers", "1"]))
+    assert (shape.num_layers, shape.hidden_size, shape.vocab_size) == (1, 32, 512)
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ["--smoke", "--hidden-size", "33"],
         ["--hidden-size", "33"],
         ["--num-heads", "3"],
         ["--vocab-size", "100"],
@@ -81,7 +88,7 @@ def test_a_shape_that_makes_no_model_is_refused(
 ) -> None:
     place = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     assert train.main(["--corpus", str(tmp_path), "--steps", "1", *place, *words]) == 2
-    assert words[0] in capsys.readouterr().err
+    assert words[-2] in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
 
 

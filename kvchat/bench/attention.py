@@ -55,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         chosen = [cell for cell in chosen if cell.topic in topics]
     counts = options.threads.split(",")
     are_known = topics <= known and all(each in ("1", "2", "4", "8") for each in counts)
+    if options.tiny and options.full:
+        raise InvalidArgument("--tiny and --full exclude each other; choose one.")
     if options.rounds < 1 or not are_known:
         raise InvalidArgument(
             "--rounds must be at least 1, --threads some of 1,2,4,8, and --topics some of: one run,"

@@ -65,6 +65,7 @@ def test_no_two_cells_of_a_topic_have_one_name() -> None:
         ["--topics", "runs,nothing"],
         ["--topics", "runs,"],
         ["--topics", ""],
+        ["--tiny", "--full"],
     ],
     ids=" ".join,
 )
