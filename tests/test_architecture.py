@@ -143,7 +143,7 @@ IMPORT_TORCH = (
     " model/layers.py model/attention.py model/latent_attention.py model/experts.py"
     " model/transformer.py model/native_decoder.py model/decoder_description.py"
     " model/rotation_table.py model/weight_memory.py"
-    " engine/one_thread.py"
+    " engine/one_thread.py engine/step_threads.py"
     " engine/model_runner.py engine/sampler.py engine/logit_reader.py engine/scoring.py"
     " engine/room.py engine/admission.py engine/forward_pass.py engine/engine.py integrations/*.py"
 )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kvchat.engine.one_thread import one_thread
+from kvchat.engine.step_threads import StepThreads
 from kvchat.errors import fault
 from kvchat.kv.cache import KVCache
 from kvchat.model.native_decoder import NativeDecoder
@@ -32,6 +33,7 @@ class ModelRunner:
         self._device = device
         self._decoder: NativeDecoder | None = None
         self._decided_for: KVCache | None = None
+        self._threads = StepThreads()
 
     def run(
         self, rows: Sequence[Sequence[int]], positions: Sequence[int], cache: KVCache
@@ -78,4 +80,8 @@ class ModelRunner:
                 logits = self._decoder.logits(token_ids, positions, rows)
             if logits is not None:
                 return logits
-        return self._model(token_ids, positions, cache, rows)
+
+        def compute() -> Tensor:
+            return self._model(token_ids, positions, cache, rows)
+
+        return self._threads.run(len(token_ids), compute) if self._device == "cpu" else compute()
