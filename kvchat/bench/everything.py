@@ -2,7 +2,7 @@
 
 What is in the folder already is not measured again, so a run that was broken off goes on where it
 was. Without `--full` it takes the 125M shape and the model that comes with kvchat, and less than
-ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, two hours, 15 GB
+ten minutes on two idle cores; `--full` adds the shape of 1.1 billion parameters, hours, 15 GB
 of disk and 14 of memory; with `--models` its weights are kept for another start. The last line is
 one JSON object with what all of them found; `kvchat bench report FOLDER` makes a page of it.
 """
@@ -65,8 +65,10 @@ def parts(*, shape: str, is_full: bool, rounds: int, large: str = "1b") -> list[
             Part("start", ("start", *turns)),
         ]
         found.append(Part("caches-compiled", ("caches", "--compile", *turns)))
-        found += list(_large_parts(large, (*turns, *models)))
-        found.append(Part(f"sessions-{large}", ("sessions", "--shape", large, *turns)))
+        # A turn has several steps, and rounds are added where a ratio lacks samples.
+        once = ("--rounds", "1")
+        found += list(_large_parts(large, (*once, *models)))
+        found.append(Part(f"sessions-{large}", ("sessions", "--shape", large, *once)))
     return [part for part in found if part.arguments[0] in PROGRAMS]
 
 
@@ -86,7 +88,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--full", action="store_true", help="add the shape of 1.1 billion")
     parser.add_argument("--shape", default="125m", help="the shape of random weights")
     parser.add_argument("--large", default="1b", metavar="SHAPE", help="what --full adds")
-    parser.add_argument("--rounds", type=int, default=3, help="counted rounds of each")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="counted rounds of each; one of the large shape"
+    )
     parser.add_argument("--only", metavar="LIST", help="parts by the beginnings of their names")
     parser.add_argument("--again", action="store_true", help="measure what has a file as well")
     parser.add_argument("--out", type=Path, default=Path("kvchat-bench"), metavar="FOLDER")
