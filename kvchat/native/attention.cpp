@@ -9,83 +9,18 @@
 #include <atomic>
 #include <limits>
 #include <memory>
-#include <new>
 #include <type_traits>
 
-#include "attention_layer.h"
-#include "attention_plan.h"
+#include "attention_call.h"
+#include "attention_scores.h"
 #include "pool.h"
-#include "vectors.h"
 
 namespace kvchat {
 namespace {
 
-constexpr int kTile = kLanes;
 // Queries whose scores exist at once; they stay in the first-level cache.
 constexpr int64_t kBlock = 32;
-// With more queries than that, transposing the keys of a piece costs less than it saves.
-constexpr int64_t kFewQueries = 8;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-// Aligned floats that only grow.
-class Buffer {
-  public:
-    float* get(int64_t size) {
-        if (size > size_) {
-            floats_.reset(static_cast<float*>(
-                ::operator new[](static_cast<size_t>(size) * sizeof(float), std::align_val_t{64})));
-            size_ = size;
-        }
-        return floats_.get();
-    }
-
-  private:
-    struct Free {
-        void operator()(float* floats) const {
-            ::operator delete[](floats, std::align_val_t{64});
-        }
-    };
-    std::unique_ptr<float[], Free> floats_;
-    int64_t size_ = 0;
-};
-
-// What a thread needs for a piece.
-struct Scratch {
-    Buffer queries, scores, keys, values;
-    int64_t slots[kCell];
-    float key_scales[kCell], value_scales[kCell];
-};
-
-int64_t padded(int64_t dim) { return (dim + kLanes - 1) / kLanes * kLanes; }
-
-// A partial result of one member and head: largest score, sum of weights, then weighted values.
-constexpr int64_t kPartHeader = kLanes;
-
-// Trivial to copy, for threads that come late.
-struct Call {
-    const Plan& plan;
-    const Layer layer;
-    float* parts;
-    std::atomic<int32_t>* num_left;  // of each token and head, pieces that are not done
-    int64_t key_padded, value_padded, part_size;
-
-    int64_t num_heads() const { return layer.num_kv_heads * layer.group; }
-    float* part(int64_t place, int64_t head) const {
-        return parts + (place * num_heads() + head) * part_size;
-    }
-};
-
-// Where the partial results of a piece and key head go: those of a member side by side.
-struct Found {
-    float* first;
-    int64_t member_stride;
-
-    // In their places among all partial results.
-    static Found kept(const Call& call, const Piece& piece, int64_t kv_head) {
-        return {call.part(piece.first_member, kv_head * call.layer.group),
-                call.num_heads() * call.part_size};
-    }
-};
 
 // -- queries -----------------------------------------------------------------------------------
 
@@ -112,174 +47,6 @@ void load_query(const Call& call, const Piece& piece, int64_t member, int64_t he
             break;
         default:
             scale_query(static_cast<const float*>(base) + offset, layer.key_dim, scale, to);
-    }
-}
-
-// -- scores ------------------------------------------------------------------------------------
-
-// Scores of kCount queries with the keys at 16 addresses. kVectors is the number of vectors of a
-// key, or 0 where only `num_vectors` says it.
-template <int kCount, int kVectors, typename T>
-KVCHAT_INLINE void score_tile(const float* queries, const T* const* keys, int64_t num_vectors,
-                              float* scores) {
-    const int64_t count = kVectors ? kVectors : num_vectors;
-    const auto found = sums_of_rows<kCount>([&](int i) __attribute__((always_inline)) {
-        const T* const key = keys[i];
-        Several<kCount> sums;
-        const Floats first = load_floats(key);
-        for (int q = 0; q < kCount; ++q) {
-            sums.of[q] = load(queries + q * count * kLanes) * first;
-        }
-        for (int64_t c = 1; c < count; ++c) {
-            const Floats next = load_floats(key + c * kLanes);
-            for (int q = 0; q < kCount; ++q) {
-                sums.of[q] = fma(load(queries + (q * count + c) * kLanes), next, sums.of[q]);
-            }
-        }
-        return sums;
-    });
-    for (int q = 0; q < kCount; ++q) store(scores + q * kCell, found.of[q]);
-}
-
-template <int kVectors, typename T>
-KVCHAT_INLINE void score_tile_by_all(const float* queries, int64_t num_queries,
-                                     const T* const* keys, int64_t num_vectors, float* scores) {
-    const int64_t size = num_vectors * kLanes;
-    int64_t q = 0;
-    for (; q + 2 <= num_queries; q += 2) {
-        score_tile<2, kVectors>(queries + q * size, keys, num_vectors, scores + q * kCell);
-    }
-    if (q < num_queries) {
-        score_tile<1, kVectors>(queries + q * size, keys, num_vectors, scores + q * kCell);
-    }
-}
-
-template <typename T>
-KVCHAT_INLINE void prefetch_tile(const T* base, const int64_t* slots, int64_t stride, int64_t dim,
-                                 int first, int behind) {
-    const int end = std::min(first + kTile, behind);
-    constexpr int64_t kLine = 64 / sizeof(T);
-    for (int i = first; i < end; ++i) {
-        const T* const row = base + slots[i] * stride;
-        // Into the second level: a piece would push everything else out of the first.
-        for (int64_t c = 0; c < dim; c += kLine) __builtin_prefetch(row + c, 0, 2);
-    }
-}
-
-// Scores of a few queries, row by row of the keys.
-template <int kVectors, typename T>
-void score_rows(const Call& call, const T* base, const T* values, const Piece& piece,
-                int64_t num_queries, Scratch& scratch, const float* queries, float* scores) {
-    const int64_t dim = call.layer.key_dim, size = call.key_padded;
-    const int64_t stride = call.layer.key_slot_stride;
-    // Keys that need converting are converted once, unless one pass reads them all.
-    const bool is_direct = dim == size && (std::is_same<T, float>::value || num_queries <= 2);
-    float* const tile = scratch.keys.get(kCell * size);
-    for (int first = 0; first < piece.num_keys; first += kTile) {
-        prefetch_tile(base, scratch.slots, stride, dim, first + 2 * kTile, piece.num_keys);
-        prefetch_tile(values, scratch.slots, call.layer.value_slot_stride, call.layer.value_dim,
-                      first, piece.num_keys);
-        const T* keys[kTile];
-        for (int i = 0; i < kTile; ++i) {
-            // What lies behind the last key is read as that key, and never used.
-            keys[i] = base + scratch.slots[std::min(first + i, piece.num_keys - 1)] * stride;
-        }
-        if (is_direct) {
-            score_tile_by_all<kVectors>(queries, num_queries, keys, size / kLanes, scores + first);
-            continue;
-        }
-        const float* rows[kTile];
-        for (int i = 0; i < kTile; ++i) {
-            widen(keys[i], dim, tile + i * size);
-            rows[i] = tile + i * size;
-        }
-        score_tile_by_all<kVectors>(queries, num_queries, rows, size / kLanes, scores + first);
-    }
-}
-
-// Transposes the keys of a piece: [tile][channel][16 keys].
-template <typename T>
-void transpose_keys(const Call& call, const T* base, const T* values, const Piece& piece,
-                    const int64_t* slots, float* to) {
-    const int64_t dim = call.layer.key_dim, size = call.key_padded;
-    const int64_t stride = call.layer.key_slot_stride;
-    for (int first = 0; first < piece.num_keys; first += kTile) {
-        float* const tile = to + first * size;
-        prefetch_tile(base, slots, stride, dim, first + 2 * kTile, piece.num_keys);
-        prefetch_tile(values, slots, call.layer.value_slot_stride, call.layer.value_dim, first,
-                      piece.num_keys);
-        const T* keys[kTile];
-        for (int i = 0; i < kTile; ++i) {
-            keys[i] = base + slots[std::min(first + i, piece.num_keys - 1)] * stride;
-        }
-        int64_t channel = 0;
-        for (; channel + kLanes <= dim; channel += kLanes) {
-            Floats rows[kTile];
-            for (int i = 0; i < kTile; ++i) rows[i] = load_floats(keys[i] + channel);
-            transpose(rows);
-            for (int i = 0; i < kTile; ++i) store(tile + (channel + i) * kTile, rows[i]);
-        }
-        if (channel < dim) {
-            Floats rows[kTile];
-            for (int i = 0; i < kTile; ++i) {
-                float rest[kLanes];
-                widen(keys[i] + channel, dim - channel, rest);
-                rows[i] = load(rest);
-            }
-            transpose(rows);
-            for (int i = 0; i < kTile; ++i) store(tile + (channel + i) * kTile, rows[i]);
-        }
-    }
-}
-
-constexpr int kTogether = 4;
-
-using Sums = Several<kTogether>;
-
-// Scores of four queries with 16 transposed keys: what score_tile computes, bit by bit, since it
-// adds channels of equal number modulo 16 first, and these by the same tree.
-struct TransposedTile {
-    const float* keys;
-    const float* queries;
-    int64_t size;
-
-    KVCHAT_INLINE Sums channels(int lane) const {
-        Sums sums;
-        const Floats key = load(keys + lane * kTile);
-        for (int q = 0; q < kTogether; ++q) sums.of[q] = all(queries[q * size + lane]) * key;
-        for (int64_t c = lane + kLanes; c < size; c += kLanes) {
-            const Floats next = load(keys + c * kTile);
-            for (int q = 0; q < kTogether; ++q) {
-                sums.of[q] = fma(all(queries[q * size + c]), next, sums.of[q]);
-            }
-        }
-        return sums;
-    }
-
-    template <int kApart>
-    KVCHAT_INLINE Sums tree(int lane) const {
-        if constexpr (kApart == kLanes) {
-            return channels(lane);
-        } else {
-            const Sums one = tree<kApart * 2>(lane), other = tree<kApart * 2>(lane + kApart);
-            Sums sums;
-            for (int q = 0; q < kTogether; ++q) sums.of[q] = one.of[q] + other.of[q];
-            return sums;
-        }
-    }
-};
-
-// Scores of many queries with transposed keys; there is room for a multiple of four.
-void score_transposed(const float* keys, const Piece& piece, int64_t num_queries, int64_t size,
-                      const float* queries, float* scores) {
-    for (int first = 0; first < piece.num_keys; first += kTile) {
-        for (int64_t q = 0; q < num_queries; q += kTogether) {
-            const TransposedTile tile{keys + first * size, queries + q * size, size};
-            const Sums found = tile.tree<1>(0);
-            for (int i = 0; i < kTogether; ++i) {
-                store(scores + (q + i) * kCell + first, found.of[i]);
-            }
-        }
     }
 }
 
@@ -393,11 +160,26 @@ void find_slots(const Plan& plan, const Piece& piece, int64_t* slots) {
     }
 }
 
-void load_scales(const float* from, const Layer& layer, const Piece& piece, const int64_t* slots,
-                 float* to) {
-    for (int i = 0; i < piece.num_keys; ++i) to[i] = from[slots[i] * layer.scale_slot_stride];
+void prefetch_scales(const Layer& layer, const Piece& piece, int64_t kv_head,
+                     const int64_t* slots) {
+    const int64_t head = kv_head * layer.scale_head_stride;
+    for (int i = 0; i < piece.num_keys; i += kTile) {
+        __builtin_prefetch(layer.key_scale + head + slots[i] * layer.scale_slot_stride);
+        __builtin_prefetch(layer.value_scale + head + slots[i] * layer.scale_slot_stride);
+    }
+}
+
+void load_scales(const Layer& layer, const Piece& piece, int64_t kv_head, Scratch& scratch) {
+    const int64_t head = kv_head * layer.scale_head_stride;
+    for (int i = 0; i < piece.num_keys; ++i) {
+        const int64_t place = head + scratch.slots[i] * layer.scale_slot_stride;
+        scratch.key_scales[i] = layer.key_scale[place];
+        scratch.value_scales[i] = layer.value_scale[place];
+    }
     // What lies behind the last key is computed with, and never used.
-    for (int i = piece.num_keys; i % kTile != 0; ++i) to[i] = 0.0f;
+    for (int i = piece.num_keys; i % kTile != 0; ++i) {
+        scratch.key_scales[i] = scratch.value_scales[i] = 0.0f;
+    }
 }
 
 template <typename T>
@@ -407,17 +189,13 @@ void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, const F
     const Plan& plan = call.plan;
     const int64_t group = layer.group, size = call.key_padded;
     find_slots(plan, piece, scratch.slots);
-    if (layer.kv_type == kInt8) {
-        const int64_t head = kv_head * layer.scale_head_stride;
-        load_scales(layer.key_scale + head, layer, piece, scratch.slots, scratch.key_scales);
-        load_scales(layer.value_scale + head, layer, piece, scratch.slots, scratch.value_scales);
-    }
     const T* const keys = static_cast<const T*>(layer.key) + kv_head * layer.key_head_stride;
     const T* const values = static_cast<const T*>(layer.value) + kv_head * layer.value_head_stride;
+    prefetch_first(layer, keys, piece, scratch.slots);
+    if (layer.kv_type == kInt8) prefetch_scales(layer, piece, kv_head, scratch.slots);
     const int64_t num_queries = piece.num_members * group;
-    const bool is_transposed = num_queries > kFewQueries;
-    float* const transposed = is_transposed ? scratch.keys.get(kCell * size) : nullptr;
-    if (is_transposed) transpose_keys(call, keys, values, piece, scratch.slots, transposed);
+    const bool is_transposed = num_queries > kFewQueries<T>;
+    Turned<T>* const transposed = reinterpret_cast<Turned<T>*>(scratch.keys.get(kCell * size));
 
     // Values that several passes read are converted once, and padded where they are no vectors.
     const bool is_float = std::is_same<T, float>::value;
@@ -444,13 +222,15 @@ void attend_piece(const Call& call, const Piece& piece, int64_t kv_head, const F
                        queries + q * size);
         }
         if (is_transposed) {
-            const int64_t rounded = (count + kTogether - 1) / kTogether * kTogether;
-            std::fill(queries + count * size, queries + rounded * size, 0.0f);
-            score_transposed(transposed, piece, count, size, queries, scores);
+            score_transposed(call, keys, values, piece, scratch.slots, first_query == 0, transposed,
+                             count, queries, scores);
         } else if (size == 4 * kLanes) {
             score_rows<4>(call, keys, values, piece, count, scratch, queries, scores);
         } else {
             score_rows<0>(call, keys, values, piece, count, scratch, queries, scores);
+        }
+        if (layer.kv_type == kInt8 && first_query == 0) {
+            load_scales(layer, piece, kv_head, scratch);  // fetched meanwhile
         }
         for (int64_t q = 0; q < count;) {
             // Queries of one token, or of any where all see the same, are weighed together.

@@ -277,6 +277,33 @@ KVCHAT_INLINE void transpose(Floats* rows) {
 #endif
 }
 
+// Whether codes are turned and widened by registers here.
+#if KVCHAT_AVX512
+constexpr bool kTurnsCodes = true;
+constexpr int kCodes = 64;  // codes of a register
+
+// A mask of the first `count` lanes; of all where there are not as many.
+KVCHAT_INLINE __mmask64 first_bits(int64_t count) {
+    return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+}
+
+// Turns 16 rows of 4 times 16 codes into columns, each 16 by itself: code j of row i in the same
+// quarter becomes code i of row j.
+KVCHAT_INLINE void transpose(__m512i* rows) {
+    // Of the number of a row and that of a code, each step moves one bit to the other.
+    for (int bit = 0; bit < 4; ++bit) {
+        __m512i next[16];
+        for (int i = 0; i < 8; ++i) {
+            next[2 * i] = _mm512_unpacklo_epi8(rows[i], rows[i + 8]);
+            next[2 * i + 1] = _mm512_unpackhi_epi8(rows[i], rows[i + 8]);
+        }
+        for (int i = 0; i < 16; ++i) rows[i] = next[i];
+    }
+}
+#else
+constexpr bool kTurnsCodes = false;
+#endif
+
 template <int kCount>
 struct Several {
     Floats of[kCount];

@@ -204,6 +204,31 @@ def test_a_row_has_the_same_bits_alone_with_others_and_by_any_number_of_threads(
         assert torch.equal(alone.attend(), together[one])
 
 
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+@pytest.mark.parametrize("dim", [8, 24, 64, 80, 128])
+def test_keys_of_any_size_give_many_queries_the_bits_that_they_give_one(
+    kernels: Kernels, dim: int, kv_dtype: KVDtype
+) -> None:
+    layer = LayerSpec(2, 1, dim, dim, dim**-0.5)
+    cache = PagedKVCache(
+        KVCacheSpec((layer,)), 40, block_size=8, kv_dtype=kv_dtype, kernels=kernels
+    )
+    parent = cache.open()
+    key, value = torch.randn(2, 141, 1, dim, generator=torch.Generator().manual_seed(dim))
+    cache.append(parent, key, value)
+    forks = [cache.fork(parent, 141) for _ in range(7)]
+    query = torch.randn(7, 2, dim, generator=torch.Generator().manual_seed(dim + 1))
+    for num_rows in (2, 3, 7):  # of two queries each
+        rows = [(each, 1) for each in forks[:num_rows]]
+        step = Step(cache, rows, query[:num_rows], key[:num_rows], value[:num_rows])
+        together = step.attend()
+        torch.testing.assert_close(together, step.truth(), rtol=1e-4, atol=1e-4)
+        for place, row in enumerate(rows):
+            one = slice(place, place + 1)
+            alone = Step(cache, [row], query[one], key[one], value[one])
+            assert torch.equal(alone.attend(), together[one])
+
+
 def test_the_place_of_blocks_changes_no_bit(kernels: Kernels) -> None:
     layer = LayerSpec(4, 2, 64, 64, 0.125)
     generator = torch.Generator().manual_seed(1)
