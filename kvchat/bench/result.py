@@ -83,17 +83,25 @@ class Result:
         """Print what was found and write it where `options` say; return the exit status."""
         if not options.json:
             print("\n".join(self.lines()))
-        text = json.dumps(self.document(), ensure_ascii=False)
-        print(text, flush=True)  # first: a file that cannot be written must not cost the figures
-        if options.out is not None:
-            write_document(options.out, text)
-        return 0
+        return tell_document(self.document(), options)
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `Result.tell` reads."""
+    """Add the options that `Result.tell` and `tell_document` read."""
     parser.add_argument("--json", action="store_true", help="print the JSON object alone")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON object there, too")
+
+
+def tell_document(document: dict[str, object], options: argparse.Namespace) -> int:
+    """Print an object as the last line, and write it where `options` say; return the exit status.
+
+    Raises InvalidArgument where it cannot be written.
+    """
+    text = json.dumps(document, ensure_ascii=False)
+    print(text, flush=True)  # first: a file that cannot be written must not cost the figures
+    if options.out is not None:
+        write_document(options.out, text)
+    return 0
 
 
 def write_document(path: Path, text: str) -> None:

@@ -14,13 +14,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import get_args
 
 from kvchat.bench.measure import Comparison, machine, spread
+from kvchat.bench.result import add_output_options, tell_document
 from kvchat.cli_options import Parser
 from kvchat.device import WeightsName
 from kvchat.errors import InvalidArgument
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--weights", choices=get_args(WeightsName), default="auto", help="as in kvchat --weights"
     )
+    add_output_options(parser)
     options = parser.parse_args(arguments)
     if min(options.rounds, options.tokens) < 1:
         raise InvalidArgument("--rounds and --tokens must be at least 1.")
@@ -94,7 +96,8 @@ def _random_model(folder: Path, options: argparse.Namespace) -> Path:
     dtype = torch.bfloat16 if options.weights == "bf16" else torch.float32
     check_room(folder.parent, options.shape, dtype)
     num_parameters = write_random_model(folder, options.shape, bundled_model_dir(), dtype)
-    print(f"random weights, {num_parameters / 1e6:.0f} million of them", flush=True)
+    if not options.json:
+        print(f"random weights, {num_parameters / 1e6:.0f} million of them", flush=True)
     return folder
 
 
@@ -109,25 +112,17 @@ def _run(directory: Path, options: argparse.Namespace) -> int:
         told = f"{restored[-1].seconds:.2f} s restored, {computed[-1].seconds:.2f} s computed"
         print(f"round {number + 1}: {told}", file=sys.stderr, flush=True)
         if restored[-1].answer != computed[-1].answer:
-            print(f"the answers differ: {restored[-1].answer!r}, {computed[-1].answer!r}")
+            if not options.json:
+                print(f"the answers differ: {restored[-1].answer!r}, {computed[-1].answer!r}")
             print(json.dumps({"bench": "sessions", "equal_answers": False}))
             return 1
     times = Comparison(
         tuple(start.seconds for start in restored), tuple(start.seconds for start in computed)
     )
     where = machine()
-    print(f"{where['processor']}, {where['num_cpus']} processors, load {where['load']}")
-    print(f"chat of {saved.num_tokens} tokens, {saved.num_files} files of {saved.num_bytes} bytes")
-    print(f"waiting for the disk after the last turn: {1000 * saved.wait_seconds:.1f} ms\n")
-    print(f"{'first message of a cold chat':28} {'computed':>9}  from send to first text")
-    for name, starts, seconds in (
-        ("with saved keys and values", restored, times.quick),
-        ("without them", computed, times.slow),
-    ):
-        print(f"{name:28} {starts[-1].num_computed_tokens:9}  {spread(seconds, ' ms', 1000)}")
-    print(f"\nratio {times.ratio:.1f}; in single rounds {spread(times.rounds, '')}")
-    print("the answers are equal\n")
-    document = {
+    if not options.json:
+        _tell(saved, restored[-1], computed[-1], times, where)
+    document: dict[str, object] = {
         "bench": "sessions",
         "title": f"a restart with saved keys and values, {options.shape}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -146,8 +141,23 @@ def _run(directory: Path, options: argparse.Namespace) -> int:
         "equal_answers": True,
         "machine": where,
     }
-    print(json.dumps(document))
-    return 0
+    return tell_document(document, options)
+
+
+def _tell(
+    saved: Saved, restored: Start, computed: Start, times: Comparison, where: Mapping[str, object]
+) -> None:
+    print(f"{where['processor']}, {where['num_cpus']} processors, load {where['load']}")
+    print(f"chat of {saved.num_tokens} tokens, {saved.num_files} files of {saved.num_bytes} bytes")
+    print(f"waiting for the disk after the last turn: {1000 * saved.wait_seconds:.1f} ms\n")
+    print(f"{'first message of a cold chat':28} {'computed':>9}  from send to first text")
+    for name, start, seconds in (
+        ("with saved keys and values", restored, times.quick),
+        ("without them", computed, times.slow),
+    ):
+        print(f"{name:28} {start.num_computed_tokens:9}  {spread(seconds, ' ms', 1000)}")
+    print(f"\nratio {times.ratio:.1f}; in single rounds {spread(times.rounds, '')}")
+    print("the answers are equal\n")
 
 
 def _open(directory: Path, options: argparse.Namespace) -> ChatRuntime:

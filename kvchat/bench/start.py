@@ -8,7 +8,6 @@ the memory of the system, as after a restart of kvchat and not of the machine. T
 JSON object.
 """
 
-import json
 import random
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from statistics import median
 from time import monotonic
 
 from kvchat.bench.measure import machine, spread
+from kvchat.bench.result import add_output_options, tell_document
 from kvchat.cli_options import Parser
 from kvchat.errors import InvalidArgument, KVChatError
 from kvchat.sampling_params import SamplingParams
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sessions", type=int, default=1000, metavar="N", help="chats stored")
     parser.add_argument("--messages", type=int, default=50, metavar="N", help="messages in each")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="starts measured")
-    parser.add_argument("--json", action="store_true", help="print the line of JSON only")
+    add_output_options(parser)
     options = parser.parse_args(arguments)
     if min(options.sessions, options.messages, options.rounds) < 1:
         raise InvalidArgument("--sessions, --messages and --rounds must be at least 1.")
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     figures = {
         name: [round(getattr(each, name), 4) for each in starts] for name in asdict(starts[0])
     }
-    document = {
+    document: dict[str, object] = {
         "num_sessions": options.sessions,
         "num_messages": options.sessions * options.messages,
         "num_bytes": num_bytes,
@@ -92,8 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         "median_seconds": {name: round(median(values), 4) for name, values in figures.items()},
         "machine": machine(),
     }
-    print(json.dumps(document))
-    return 0
+    return tell_document(document, options)
 
 
 def make_chats(directory: Path, num_sessions: int, num_messages: int, seed: int = 1) -> int:

@@ -10,7 +10,6 @@ and ratios little less so. The last line is one JSON object.
 import argparse
 import asyncio
 import dataclasses
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from kvchat.bench.measure import machine
+from kvchat.bench.result import add_output_options, tell_document
 from kvchat.bench.ui_lines import LineCosts, line_costs
 from kvchat.bench.ui_start import Start, measure_start
 from kvchat.bench.ui_streams import StreamRun, open_runtime, with_screen, without_screen
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--switch-interval", type=float, help="seconds after which Python's threads take turns"
     )
-    parser.add_argument("--json", action="store_true", help="print the JSON object alone")
+    add_output_options(parser)
     options = parser.parse_args(arguments)
     if min(options.rounds, options.starts) < 0 or options.tokens < 1:
         raise InvalidArgument("--tokens must be at least 1, --rounds and --starts 0.")
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     figures += start_figures(starts)
     for figure in figures:
         say(figure.line())
-    document = {
+    document: dict[str, object] = {
         "bench": "ui",
         "switch_interval": sys.getswitchinterval(),
         "figures": {
@@ -106,8 +106,7 @@ def main(arguments: Sequence[str]) -> int:
         "starts": [dataclasses.asdict(start) for start in starts],
         "machine": machine(),
     }
-    print(json.dumps(document))
-    return 0
+    return tell_document(document, options)
 
 
 def _streams(options: argparse.Namespace, is_scripted: bool) -> list[tuple[StreamRun, StreamRun]]:

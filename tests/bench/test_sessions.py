@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kvchat.bench import sessions
+from kvchat.bench.result import read_document
 from kvchat.errors import InvalidArgument
 
 
@@ -26,10 +27,15 @@ def test_it_prints_a_table_and_one_line_of_json(
     assert found["machine"]["processor"]
 
 
-def test_a_shape_is_made_of_random_weights(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_shape_is_made_of_random_weights_and_written_as_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--shape", "tiny", "--tokens", "300", "--rounds", "1", "--threads", "1"]
-    assert sessions.main(arguments) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    file = tmp_path / "found.json"
+    assert sessions.main([*arguments, "--json", "--out", str(file)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert read_document(file) == found
     assert found["shape"] == "tiny" and found["equal_answers"]
 
 

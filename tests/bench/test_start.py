@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from kvchat.bench.result import read_document
 from kvchat.bench.start import main, make_chats
 from kvchat.cli import main as kvchat
 from kvchat.errors import InvalidArgument
@@ -20,9 +21,13 @@ def test_chats_are_made_as_they_are_after_use(tmp_path: Path) -> None:
     database.close()
 
 
-def test_starts_after_crashes_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--sessions", "3", "--messages", "2", "--rounds", "2", "--json"]) == 0
+def test_starts_after_crashes_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--sessions", "3", "--messages", "2", "--rounds", "2"]
+    assert main([*sizes, "--json", "--out", str(tmp_path / "found.json")]) == 0
     document = json.loads(capsys.readouterr().out)
+    assert read_document(tmp_path / "found.json") == document
     assert (document["num_sessions"], document["num_messages"]) == (3, 6)
     seconds = document["seconds"]
     assert len(seconds["listed"]) == 2

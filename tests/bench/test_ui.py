@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvchat.bench import ui
+from kvchat.bench.result import read_document
 from kvchat.bench.ui import Figure, percentile, start_figures, stream_figures
 from kvchat.bench.ui_lines import LineCosts
 from kvchat.bench.ui_start import Start, measure_start
@@ -41,7 +42,7 @@ def test_it_prints_every_figure_with_its_budget_and_one_line_of_json(
 
 
 def test_alone_the_json_is_the_only_line(
-    tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = StreamRun(2.0, 100, 0.05, (0.01,), (0.001,), 10)
     monkeypatch.setattr(ui, "_streams", lambda options, is_scripted: [(run, run)])
@@ -51,8 +52,10 @@ def test_alone_the_json_is_the_only_line(
 
     monkeypatch.setattr(ui, "line_costs", no_lines)
     monkeypatch.setattr(ui, "_starts", lambda options: [Start(0.3, 0.2, 3.0, (0.01, 0.02))])
-    assert ui.main(["--json"]) == 0
+    file = tmp_path / "found.json"
+    assert ui.main(["--json", "--out", str(file)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == read_document(file)
     figures = json.loads(line)["figures"]
     assert figures["append to 50 KB / to 1 KB"]["measured"] == pytest.approx(1.2)
     assert all(figure["is_good"] in (True, None) for figure in figures.values())
