@@ -30,7 +30,7 @@ OURS = ("views", "kernel")
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 INT8_TOLERANCE = 0.1
 NUM_WARM = 2
-REST_SECONDS = 0.02
+REST_SECONDS = 0.01
 """Until threads that wait for the next operator of the last contestant have gone to sleep."""
 
 Measured = dict[str, Samples]

@@ -23,8 +23,10 @@ from kvchat.bench.lineup import FILE_TYPES, open_lineup
 from kvchat.bench.result import Result, Table, add_output_options
 from kvchat.bench.samples import Turn, in_turns
 from kvchat.cli_options import Parser
+from kvchat.engine.logit_reader import LogitReader
 from kvchat.engine.sampler import SamplerRow, choose
 from kvchat.errors import InvalidArgument, KVChatError
+from kvchat.native.kernels import choose_kernels
 from kvchat.sampling_params import SamplingParams
 
 ROWS = (1, 8, 16)
@@ -110,33 +112,41 @@ def _sampling(options: argparse.Namespace, result: Result) -> None:
     params = SamplingParams(temperature=0.8, top_k=40, top_p=0.95)
     rows = [SamplerRow(params, 7 + index, 100, [1, 2, 3]) for index in range(NUM_SAMPLED)]
 
-    def together() -> list[object]:
-        return list(choose(logits, rows))
+    for kernel in options.kernel.split(","):
+        kernels = choose_kernels(kernel, result.notes.append)
+        if kernels is None and kernel == "native":
+            continue
+        reader = LogitReader.of(kernels)
 
-    def alone() -> list[object]:
-        return [choose(logits[i : i + 1], [row])[0] for i, row in enumerate(rows)]
+        def together(reader: LogitReader = reader) -> list[object]:
+            return list(choose(logits, rows, reader))
 
-    if together() != alone():
-        raise KVChatError("Rows sampled together differ from rows sampled alone.")
-    turns = {"together": Turn(_nothing, together, 3), "alone": Turn(_nothing, alone, 3)}
-    found = in_turns(turns, num_threads=1, num_rounds=options.rounds)
-    for name, samples in found.items():
-        result.samples[f"sampling {NUM_SAMPLED} rows {name}"] = samples.document()
-    together_seconds = found["together"].median_seconds
-    result.figures += [
-        Figure(
-            f"sampling {NUM_SAMPLED} rows of 32000 in one call",
-            1000 * together_seconds,
-            " ms",
-            note="the same bits as one call a row",
-        ),
-        Figure(
-            f"{NUM_SAMPLED} calls ÷ one call",
-            found["alone"].median_seconds / together_seconds,
-            "x",
-            must=1.0,
-        ),
-    ]
+        def alone(reader: LogitReader = reader) -> list[object]:
+            return [choose(logits[i : i + 1], [row], reader)[0] for i, row in enumerate(rows)]
+
+        if together() != alone():
+            raise KVChatError("Rows sampled together differ from rows sampled alone.")
+        if kernels is not None:
+            kernels.set_threads(1)
+        turns = {"together": Turn(_nothing, together, 3), "alone": Turn(_nothing, alone, 3)}
+        found = in_turns(turns, num_threads=1, num_rounds=options.rounds)
+        for name, samples in found.items():
+            result.samples[f"sampling {NUM_SAMPLED} rows {name}, {kernel}"] = samples.document()
+        together_seconds = found["together"].median_seconds
+        result.figures += [
+            Figure(
+                f"sampling {NUM_SAMPLED} rows of 32000 in one call, {kernel}",
+                1000 * together_seconds,
+                " ms",
+                note="the same bits as one call a row",
+            ),
+            Figure(
+                f"{NUM_SAMPLED} calls ÷ one call, {kernel}",
+                found["alone"].median_seconds / together_seconds,
+                "x",
+                must=1.0,
+            ),
+        ]
 
 
 def _nothing() -> None:

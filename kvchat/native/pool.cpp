@@ -103,13 +103,13 @@ class Pool {
         std::memcpy(draft_bytes_, job.job, static_cast<size_t>(job.job_bytes));
         draft_job_ = job;
         const uint64_t number = ++num_draft_jobs_;
-        draft_number_.store(number, std::memory_order_relaxed);
+        draft_number_.store(number, std::memory_order_release);
         num_wanted_.store(std::min(num_workers, num_started_), std::memory_order_relaxed);
         for (int64_t i = 0; i < job.count; ++i) {
             stages_[i].store(stage_word(number, kOpen), std::memory_order_relaxed);
         }
         publish(job.count, true);
-        static thread_local DraftCopy copy;
+        DraftCopy& copy = callers_copy();
         copy.fill(job, job.job, number);
         while (work_once(kCaller, copy)) {
         }
@@ -127,8 +127,7 @@ class Pool {
         num_done_.store(0, std::memory_order_relaxed);
         num_wanted_.store(std::min(num_workers, num_started_), std::memory_order_relaxed);
         publish(count, false);
-        static thread_local DraftCopy none;
-        while (work_once(kCaller, none)) {
+        while (work_once(kCaller, callers_copy())) {
         }
         const auto is_done = [&] { return num_done_.load(std::memory_order_seq_cst) == count; };
         if (spin_until(is_done)) return;
@@ -142,6 +141,11 @@ class Pool {
     std::mutex owner_;
 
   private:
+    static DraftCopy& callers_copy() {
+        static thread_local DraftCopy copy;
+        return copy;
+    }
+
     // Gives each thread chunks to begin with, and wakes who sleeps.
     void publish(int64_t count, bool of_drafts) {
         ++num_jobs_;
@@ -179,7 +183,7 @@ class Pool {
             if (ticket.is_draft) {
                 // What is read here is the ticket's if the exchange succeeds: till then no other
                 // job was begun.
-                const uint64_t number = draft_number_.load(std::memory_order_relaxed);
+                const uint64_t number = draft_number_.load(std::memory_order_acquire);
                 if (copy.number != number) copy.fill(draft_job_, draft_bytes_, number);
             }
             without = (is_own ? ticket.without_first() : ticket.without_last()).word();

@@ -32,7 +32,11 @@ def test_rows_that_are_sampled_otherwise_together_are_no_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     numbers = iter(range(1000))
-    monkeypatch.setattr(overhead, "choose", lambda _logits, rows: [next(numbers) for _ in rows])
+
+    def choose(_logits: object, rows: list[object], _reader: object) -> list[int]:
+        return [next(numbers) for _ in rows]
+
+    monkeypatch.setattr(overhead, "choose", choose)
     with pytest.raises(KVChatError, match="sampled together differ"):
         main(["--shape", "tiny", "--kernel", "torch", "--rounds", "1", "--tokens", "512"])
 
