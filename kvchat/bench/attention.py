@@ -29,7 +29,7 @@ from kvchat.native.kernels import KERNEL_NAMES, Kernels, choose_kernels
 OURS = ("views", "kernel")
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 INT8_TOLERANCE = 0.1
-NUM_WARM = 2
+NUM_WARM = 1
 REST_SECONDS = 0.01
 """Until threads that wait for the next operator of the last contestant have gone to sleep."""
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the benchmark, print tables and a line of JSON, and return the exit status."""
     parser = Parser(prog="kvchat bench attention", description=__doc__)
     parser.add_argument("--threads", default="1,2", help="numbers of threads, as in 1,2")
-    parser.add_argument("--rounds", type=int, default=9, help="counted rounds; two go before")
+    parser.add_argument("--rounds", type=int, default=9, help="counted rounds; one goes before")
     parser.add_argument("--kernel", choices=KERNEL_NAMES, default="native")
     parser.add_argument("--topics", help="some of: one run, runs, shared, chunk, int8")
     parser.add_argument("--full", action="store_true", help="with the largest cells")

@@ -6,7 +6,7 @@ thread's. So the step's own time decides: now and then, and at once when steps t
 long, one is computed with more or fewer threads, and what is quicker is kept.
 
 The last bits of floats may differ with the number of threads, as they do with the number of rows
-that are computed together. The native kernels need none of this: nobody waits there.
+that are computed together. The native kernels need none of this.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ FIRST_TRIAL, RAREST_TRIAL = 4, 256
 SLOW = 1.3
 """Two steps in a row that take so many times as long as usual say that something has changed."""
 GAIN = 0.9
-"""A change must make steps so much quicker, since one step tells a time but roughly."""
+"""Fewer threads must make steps so much quicker, since one step tells a time but roughly."""
 WEIGHT = 0.25
 """Of a new step in the usual time."""
 
 
-class Choice:
+class ThreadCount:
     """The number of threads for steps of one size, which the times of these steps move.
 
     ladder  numbers that may be taken, the most first
@@ -51,7 +51,8 @@ class Choice:
             self._judge(seconds)
             return
         self._until_trial -= 1
-        if self._usual is None:
+        if self._usual is None or seconds * SLOW < self._usual:
+            # The first step may have waited for weights, and a long chat gives way to a short one.
             self._usual = seconds
         was_slow, self._was_slow = self._was_slow, seconds > SLOW * self._usual
         if not self._was_slow:
@@ -69,7 +70,9 @@ class Choice:
 
     def _judge(self, seconds: float) -> None:
         """Decide after a trial."""
-        if self._usual is not None and seconds < GAIN * self._usual:
+        # Up it goes for nothing, lest many small losses add up to one thread.
+        is_up = self._trial() < self._place
+        if self._usual is not None and seconds < (1.0 if is_up else GAIN) * self._usual:
             self._place, self._usual = self._trial(), seconds
             self._patience = FIRST_TRIAL
         else:
@@ -86,7 +89,7 @@ class StepThreads:
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._clock = clock
-        self._choices: dict[tuple[int, int], Choice] = {}
+        self._choices: dict[tuple[int, int], ThreadCount] = {}
 
     def run(self, num_tokens: int, compute: Callable[[], Tensor]) -> Tensor:
         """Return what `compute` does."""
@@ -96,7 +99,7 @@ class StepThreads:
         choice = self._choices.get((num_tokens, most))
         if choice is None:
             ladder = tuple(dict.fromkeys((most, most - 1, max(1, most // 2), 1)))
-            choice = self._choices[num_tokens, most] = Choice(ladder)
+            choice = self._choices[num_tokens, most] = ThreadCount(ladder)
         started = self._clock()
         torch.set_num_threads(choice.count())
         try:

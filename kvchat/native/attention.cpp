@@ -337,14 +337,18 @@ void attend(const Call& call, const Piece& piece, int64_t kv_head, const Found& 
 
 // -- a layer -----------------------------------------------------------------------------------
 
-// The pieces of a layer for every key head, some of them a chunk: one head after the other, so that
-// neighbors in memory are read one after the other.
+// The pieces of a layer for every key head: one head after the other, so that neighbors in memory are
+// read one after the other. Some of them are a chunk, or one where it is drafted.
 class Job {
   public:
-    explicit Job(const Call& call) : call_(call) {
+    Job(const Call& call, const Sharing& sharing) : call_(call) {
         total_ = num_pieces() * call_.layer.num_kv_heads;
-        at_once_ = std::max(std::clamp<int64_t>(total_ / (num_threads() * 8), 1, 8),
-                            total_ / kMaxChunks + 1);
+        is_drafted_ = static_cast<int64_t>(call_.plan.tokens.size()) <= sharing.most_drafted &&
+                      total_ <= DraftJob::kMaxChunks;
+        // The caller soon loses patience with a draft, so these are short.
+        at_once_ = is_drafted_ ? 1
+                               : std::max(std::clamp<int64_t>(total_ / (num_threads() * 8), 1, 8),
+                                          total_ / kMaxChunks + 1);
         for (const Piece& piece : call_.plan.pieces) {
             num_products_ += piece.num_keys * piece.num_members;
             most_members_ = std::max(most_members_, piece.num_members);
@@ -353,10 +357,10 @@ class Job {
     }
 
     void run(const Sharing& sharing) const {
-        const int64_t num_tokens = static_cast<int64_t>(call_.plan.tokens.size());
-        if (num_threads() == 1 || num_products_ < sharing.worth) {
+        const int64_t worth = is_drafted_ ? sharing.worth_drafting : sharing.worth;
+        if (num_threads() == 1 || num_products_ < worth) {
             for (int64_t index = 0; index < num_chunks(); ++index) compute(index);
-        } else if (num_tokens <= sharing.most_drafted && num_chunks() <= DraftJob::kMaxChunks) {
+        } else if (is_drafted_) {
             run_as_drafts();
         } else {
             parallel_for(num_chunks(), [&](int64_t index) { compute(index); });
@@ -367,51 +371,41 @@ class Job {
     int64_t num_pieces() const { return static_cast<int64_t>(call_.plan.pieces.size()); }
     int64_t num_chunks() const { return (total_ + at_once_ - 1) / at_once_; }
 
-    // Calls the body with the pieces of a chunk, their heads, and where each is in the chunk.
-    template <typename Body>
-    void for_pieces(int64_t index, Body&& body) const {
+    // Numbers of a piece and head, one head after the other.
+    const Piece& piece_of(int64_t i) const {
+        return call_.plan.pieces[static_cast<size_t>(i % num_pieces())];
+    }
+    int64_t head_of(int64_t i) const { return i / num_pieces(); }
+    Found place_of(int64_t i) const { return Found::kept(call_, piece_of(i), head_of(i)); }
+
+    void compute(int64_t index) const {
         const int64_t first = index * at_once_, behind = std::min(total_, first + at_once_);
         for (int64_t i = first; i < behind; ++i) {
-            body(call_.plan.pieces[static_cast<size_t>(i % num_pieces())], i / num_pieces(),
-                 i - first);
+            attend(call_, piece_of(i), head_of(i), place_of(i));
+            finish_piece(call_, piece_of(i), head_of(i));
         }
     }
 
-    void compute(int64_t index) const {
-        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t) {
-            attend(call_, piece, kv_head, Found::kept(call_, piece, kv_head));
-            finish_piece(call_, piece, kv_head);
-        });
-    }
-
+    // Of a member in a draft.
     int64_t member_size() const { return call_.layer.group * call_.part_size; }
 
-    Found drafted(float* draft, int64_t place) const {
-        return {draft + place * most_members_ * member_size(), member_size()};
+    void draft(int64_t i, float* draft) const {
+        attend(call_, piece_of(i), head_of(i), {draft, member_size()});
     }
 
-    void draft(int64_t index, float* draft) const {
-        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t place) {
-            attend(call_, piece, kv_head, drafted(draft, place));
-        });
-    }
-
-    void keep(int64_t index, const float* draft) const {
-        for_pieces(index, [&](const Piece& piece, int64_t kv_head, int64_t place) {
-            const Found from = drafted(const_cast<float*>(draft), place);
-            const Found to = Found::kept(call_, piece, kv_head);
-            for (int64_t i = 0; i < piece.num_members; ++i) {
-                std::memcpy(to.first + i * to.member_stride, from.first + i * from.member_stride,
-                            static_cast<size_t>(member_size()) * sizeof(float));
-            }
-            finish_piece(call_, piece, kv_head);
-        });
+    void keep(int64_t i, const float* draft) const {
+        const Found to = place_of(i);
+        for (int64_t member = 0; member < piece_of(i).num_members; ++member) {
+            std::memcpy(to.first + member * to.member_stride, draft + member * member_size(),
+                        static_cast<size_t>(member_size()) * sizeof(float));
+        }
+        finish_piece(call_, piece_of(i), head_of(i));
     }
 
     void run_as_drafts() const {
         static_assert(std::is_trivially_copyable<Job>::value, "it is copied as bytes");
         static_assert(sizeof(Job) <= DraftJob::kMaxBytes, "there is room for it");
-        run_drafts({num_chunks(), at_once_ * most_members_ * member_size(), this, sizeof *this,
+        run_drafts({total_, most_members_ * member_size(), this, sizeof *this,
                     [](const void* job, int64_t index, float* draft) {
                         static_cast<const Job*>(job)->draft(index, draft);
                     },
@@ -422,6 +416,7 @@ class Job {
 
     Call call_;
     int64_t total_ = 0, at_once_ = 0, num_products_ = 0, most_members_ = 0;
+    bool is_drafted_ = false;
 };
 
 }  // namespace
@@ -447,9 +442,14 @@ void attend_layer(const Plan& plan, const Layer& layer, const Sharing& sharing) 
                 static_cast<int32_t>(count), std::memory_order_relaxed);
         }
     }
-    Job(Call{plan, layer, parts.get(num_parts * num_heads * part_size), counters.data(),
-             padded(layer.key_dim), value_padded, part_size})
-        .run(sharing);
+    const Call call{plan,
+                    layer,
+                    parts.get(num_parts * num_heads * part_size),
+                    counters.data(),
+                    padded(layer.key_dim),
+                    value_padded,
+                    part_size};
+    Job(call, sharing).run(sharing);
 }
 
 }  // namespace kvchat

@@ -43,8 +43,10 @@ struct Plan;
 struct Sharing {
     // Fewer multiplications are done by the caller alone, sooner than another could be waited for.
     int64_t worth = 1 << 19;
-    // Up to so many tokens nobody is waited for, if everything the layer names outlives stragglers.
+    // Up to so many tokens nobody is waited for, if everything the layer names outlives stragglers:
+    // then even few keys, which lie in memory, take longer than to tell another thread.
     int64_t most_drafted = 0;
+    int64_t worth_drafting = 1 << 14;
 };
 
 // Stores the new tokens of a step, if there are any, attends the tokens of a plan and writes their

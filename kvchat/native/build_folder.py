@@ -13,7 +13,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kvchat.durable_files import adopt_durably, private_dir, temporary_name
@@ -118,8 +118,9 @@ class BuildFolder:
         """Return what was compiled under such names, sound or not, the newest first."""
         times = {}
         for path in self.path.glob(f"{beginning}*.so"):
-            if _is_ours(path):
-                times[path] = path.stat().st_mtime_ns
+            with suppress(OSError):  # another process deletes old ones
+                if _is_ours(path):
+                    times[path] = path.stat().st_mtime_ns
         return sorted(times, key=lambda path: times[path], reverse=True)
 
 

@@ -28,8 +28,8 @@ constexpr int64_t kWorthSharing = 1 << 17;
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kFewChunkBytes = 48 << 10;
 constexpr int64_t kManyChunkBytes = 384 << 10;
-// Keys of a step lie in memory: even few of them take longer than to tell another thread.
-constexpr Sharing kAttentionSharing{1 << 14, kFewRows};
+// Attention of more rows is not drafted: a thread that is held up would hold up a whole step.
+constexpr Sharing kAttentionSharing{1 << 22, kFewRows};
 
 // Floats that only grow, beginning at a cache line.
 class Room {
@@ -414,7 +414,8 @@ KVCHAT_EXPORT void kvchat_decoder_free(void* program) {
 }
 
 // Runs the layers first .. end - 1 of a step, and computes its logits behind the last one. The
-// caller keeps everything that decoder and step name alive until this returns.
+// caller keeps what the step names alive until this returns, and weights, keys and values until the
+// decoder is freed.
 KVCHAT_EXPORT void kvchat_decoder_run(void* program, const kvchat::DecoderStep* step,
                                       int64_t first_layer, int64_t end_layer) {
     static_cast<kvchat::Program*>(program)->run(*step, first_layer, end_layer);

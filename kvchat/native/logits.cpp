@@ -16,8 +16,8 @@ namespace kvchat {
 namespace {
 
 constexpr int64_t kNeighbours = 4 * kLanes;
-// Fewer numbers than this are done by the calling thread before another could begin.
-constexpr int64_t kWorthSharing = 1 << 17;
+// Fewer rows are done sooner than a thread that is held up would come back.
+constexpr int64_t kRowsWorthSharing = 32;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Logit {
@@ -129,8 +129,8 @@ bool is_finite(const Logits& row) {
 }
 
 template <typename Body>
-void for_rows(int64_t num_rows, int64_t width, Body&& body) {
-    if (num_rows > 1 && num_rows * width >= kWorthSharing) {
+void for_rows(int64_t num_rows, Body&& body) {
+    if (num_rows >= kRowsWorthSharing) {
         parallel_for(num_rows, [&](int64_t row) { body(row); });
     } else {
         for (int64_t row = 0; row < num_rows; ++row) body(row);
@@ -144,7 +144,7 @@ void for_rows(int64_t num_rows, int64_t width, Body&& body) {
 KVCHAT_EXPORT void kvchat_rows_are_finite(int64_t num_rows, int64_t width, int64_t stride,
                                           const float* logits, bool* are_finite) {
     using namespace kvchat;
-    for_rows(num_rows, width, [&](int64_t row) {
+    for_rows(num_rows, [&](int64_t row) {
         are_finite[row] = is_finite({logits + row * stride, width});
     });
 }
@@ -155,7 +155,7 @@ KVCHAT_EXPORT void kvchat_read_logits(int64_t num_rows, int64_t width, int64_t s
                                       const float* logits, int64_t count, float* top, int64_t* ids,
                                       float* sums) {
     using namespace kvchat;
-    for_rows(num_rows, width, [&](int64_t index) {
+    for_rows(num_rows, [&](int64_t index) {
         static thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
         const Logits row{logits + index * stride, width};
         if (find_maxima(row, scratch->maxima)) {

@@ -43,7 +43,7 @@ struct Ticket {
     Ticket without_last() const { return {job, is_draft != 0, int64_t(next), int64_t(end) - 1}; }
 };
 
-// Longer than what lies between two jobs of a layer, shorter than what others would notice.
+// For the last chunks of others: longer than most take, shorter than what others would notice.
 constexpr auto kSpinTime = std::chrono::microseconds(30);
 // Longer than what lies between two calls of a step.
 constexpr auto kIdleTime = std::chrono::microseconds(200);
@@ -239,7 +239,7 @@ class Pool {
         for (int64_t index = first; index < count; ++index) {
             if (stage(index) == stage_word(copy.number, kOpen)) draft(copy, index);
         }
-        // Only a thread that was held up while it copied a draft is waited for.
+        // Only a thread that was held up while it kept a draft is waited for.
         while (!are_kept()) std::this_thread::yield();
     }
 

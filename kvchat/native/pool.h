@@ -1,8 +1,8 @@
 // A small persistent pool of threads, shared by all kernels of this library.
 //
-// Work is cut into chunks that are taken one by one from a counter, the calling thread taking its
-// share: nobody owns a fixed part, so a thread that the system holds up delays at most the one
-// chunk it has in hand. What a chunk computes must not depend on who computes it.
+// Work is cut into chunks, and each thread, the calling one as well, begins with a share of its own
+// and then takes from the others': a thread that the system holds up delays at most the one chunk it
+// has in hand. What a chunk computes must not depend on who computes it.
 
 #pragma once
 
@@ -15,7 +15,7 @@ namespace kvchat {
 // Computes chunk `index` of 0 .. count - 1; chunks run at the same time, in any order.
 using ChunkBody = void (*)(void* context, int64_t index);
 
-// Most chunks of one job, since a counter packs them; cut work more coarsely instead.
+// Most chunks of one job, since a word packs their numbers; cut work more coarsely instead.
 constexpr int64_t kMaxChunks = (int64_t{1} << 20) - 1;
 
 // Runs all chunks and returns when they are done. The body must not throw, nor start another job.

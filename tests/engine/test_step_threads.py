@@ -71,6 +71,21 @@ def test_one_slow_step_changes_nothing() -> None:
     assert machine.run(20).count(4) >= 19
 
 
+def test_small_losses_do_not_add_up_to_one_thread() -> None:
+    machine = Machine({4: 9.0, 3: 8.0, 2: 7.0, 1: 3.0})
+    machine.run(100)
+    machine.seconds = {4: 1.00, 3: 1.08, 2: 1.17, 1: 1.29}
+    assert machine.run(6 * RAREST_TRIAL)[-20:].count(4) >= 18
+
+
+def test_a_first_step_that_waits_for_weights_is_no_reason_to_take_fewer_threads() -> None:
+    machine = Machine({4: 10.0})
+    machine.run(1)
+    machine.seconds = QUIET
+    machine.run(1)
+    assert machine.run(40).count(4) >= 35
+
+
 def test_one_thread_is_found_where_all_others_stall() -> None:
     machine = Machine(ALL_STALL)
     assert machine.run(100)[-20:].count(1) >= 19
