@@ -21,11 +21,10 @@ def _figures(name: str, document: Document) -> Iterator[Figure]:
     figures = document.get("figures")
     if isinstance(figures, dict):  # of `kvchat bench ui`
         for each, found in figures.items():
-            budget = found["budget"]
-            is_good = found["is_good"]
-            note = "" if is_good is None else "as wanted" if is_good else "not as wanted"
-            wanted = "" if budget is None else f"{note}; wanted {budget:.3g}"
-            yield Figure(each, float(found["measured"]), note=wanted)
+            measured, budget = float(found["measured"]), found["budget"]
+            # Whether more is better is told by what it made of the budget.
+            at_least = budget is not None and found["is_good"] == (measured >= budget)
+            yield Figure(each, measured, must=budget, at_least=at_least)
     if "restored_seconds" in document:  # of `kvchat bench sessions`
         ratio = document["ratio"]
         assert isinstance(ratio, float)

@@ -123,14 +123,14 @@ def _figure_cells(figure: Mapping[str, object]) -> list[str]:
 def _machine_row(name: str, document: Document) -> list[str]:
     machine = document["machine"]
     assert isinstance(machine, dict)
-    peak = machine.get("peak_bytes")
+    peak, seconds = machine.get("peak_bytes"), document.get("seconds")
     return [
         name,
         *(str(machine.get(key, "")) for key in ("processor", "num_cpus", "load")),
         f"{peak / 2**30:.1f} GiB" if isinstance(peak, int) and peak else "",
         *(str(machine.get(key, "")) for key in ("torch", "python")),
         str(document.get("date", "")),
-        str(document.get("seconds", "")),
+        str(seconds) if isinstance(seconds, int | float) else "",
     ]
 
 

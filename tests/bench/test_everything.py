@@ -164,7 +164,11 @@ def test_a_page_says_first_where_we_lose(tmp_path: Path) -> None:
     save(
         tmp_path,
         "ui",
-        figures={"echo": {"measured": 0.1, "budget": 0.05, "is_good": False}},
+        figures={
+            "echo": {"measured": 0.1, "budget": 0.05, "is_good": False},
+            "speed": {"measured": 0.97, "budget": 0.95, "is_good": True},
+            "size": {"measured": 7.0, "budget": None, "is_good": None},
+        },
     )
     page = tmp_path / "page.md"
     assert report.main([str(tmp_path), "--out", str(page)]) == 0
@@ -173,7 +177,8 @@ def test_a_page_says_first_where_we_lose(tmp_path: Path) -> None:
     lost = text[text.index("## Where it loses") : text.index("## kernels")]
     assert "llama.cpp Q8_0" in lost and "sampling" in lost and "transformers" not in lost
     assert "| kvchat | 5 \\| 6 |" in text and "| 8 | 1.25 |" in text
-    assert "computed ÷ restored | 9x" in text and "not as wanted" in text
+    assert "computed ÷ restored | 9x" in text and "| size | 7 |  |" in text
+    assert "| ui | echo | 0.1 | ≤ 0.05 |" in lost and "| speed | 0.97 | ≥ 0.95 |  | met |" in text
     assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith("|"))
 
 
