@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="kvchat bench linear", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="1b", help="a model's matrices")
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS), metavar="N")
-    parser.add_argument("--rounds", type=int, default=7, help="counted rounds; two go before")
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds; one goes before")
     parser.add_argument("--cache-mib", type=int, default=96, help="weights of each way, at least")
     add_output_options(parser)
     options = parser.parse_args(arguments)
@@ -138,7 +138,7 @@ def _measure(
             )
             for way_name in ways
         }
-        found = in_turns(turns, num_threads=1, num_rounds=options.rounds, num_warm=2)
+        found = in_turns(turns, num_threads=1, num_rounds=options.rounds, num_warm=1)
         seconds = {way: samples.median_seconds / len(layers[way]) for way, samples in found.items()}
         for way_name, way in ways.items():
             speed = way.bytes_per_weight * weight.numel() / seconds[way_name] / 1e9

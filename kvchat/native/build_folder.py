@@ -133,7 +133,7 @@ def _is_sound(path: Path) -> bool:
 
 
 def _digest(path: Path) -> str:
-    """Return a digest of a file's bytes, a megabyte of which take a millisecond."""
+    """Return a digest of a file's bytes."""
     with path.open("rb") as library:
         return hashlib.file_digest(library, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
